@@ -1,0 +1,143 @@
+// Package storagetest holds the contract of package storage as one suite of tests, and the real
+// S3 servers that it is run against: the embedded one, and MinIO as a process of its own. Tests of
+// other packages take their servers from here too: one embedded server a test binary, a bucket a
+// test.
+package storagetest
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"earshot/storage"
+	"earshot/storage/embedded"
+)
+
+// Main runs the tests of a package that uses the embedded server, from its TestMain. The same test
+// binary serves as the server's child process.
+func Main(m *testing.M) {
+	if os.Getenv(embedded.EnvChild) != "" {
+		if err := embedded.Serve(context.Background(), os.Stdin); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	code := m.Run()
+	if embeddedDir != "" {
+		_ = embeddedServer.Close()
+		time.Sleep(1200 * time.Millisecond) // the child stops when it finds itself alone
+		_ = os.RemoveAll(embeddedDir)
+	}
+	os.Exit(code)
+}
+
+// The one embedded server of a test binary, since the gateway keeps globals.
+var (
+	embeddedOnce   sync.Once
+	embeddedServer *embedded.Server
+	embeddedDir    string
+	errEmbedded    error
+)
+
+// Embedded is the embedded server of this test binary.
+func Embedded(tb testing.TB) storage.Options {
+	tb.Helper()
+	embeddedOnce.Do(func() {
+		if embeddedDir, errEmbedded = os.MkdirTemp("", "earshot-store-"); errEmbedded == nil {
+			embeddedServer, errEmbedded = embedded.Start(context.Background(), embeddedDir)
+		}
+	})
+	if errEmbedded != nil {
+		tb.Fatal(errEmbedded)
+	}
+	return storage.Options{
+		Endpoint: embeddedServer.Endpoint, Region: embedded.Region,
+		AccessKey: embeddedServer.AccessKey, SecretKey: embeddedServer.SecretKey,
+	}
+}
+
+// MinIO starts a MinIO server for the duration of the test. It is skipped where the server has not
+// been built (make test builds it).
+func MinIO(tb testing.TB) storage.Options {
+	tb.Helper()
+	exe := minioPath()
+	if exe == "" {
+		tb.Skip("no MinIO server: build one with scripts/minio.sh, or set EARSHOT_MINIO to one")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	addr := l.Addr().String()
+	l.Close()
+	ctx, stop := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, exe, "server", "--quiet", "--address", addr, tb.TempDir())
+	o := storage.Options{Endpoint: "http://" + addr, AccessKey: "earshot", SecretKey: Name("secret")}
+	cmd.Env = append(os.Environ(), "MINIO_ROOT_USER="+o.AccessKey, "MINIO_ROOT_PASSWORD="+o.SecretKey,
+		"MINIO_BROWSER=off", "MINIO_UPDATE=off", "CI=on")
+	if err := cmd.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { stop(); _ = cmd.Wait() })
+	for start := time.Now(); time.Since(start) < 30*time.Second; time.Sleep(20 * time.Millisecond) {
+		resp, err := http.Get(o.Endpoint + "/minio/health/cluster")
+		if err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return o
+			}
+		}
+	}
+	tb.Fatal(errors.New("the MinIO server did not become ready within 30 s"))
+	return o
+}
+
+func minioPath() string {
+	if p := os.Getenv("EARSHOT_MINIO"); p != "" {
+		return p
+	}
+	_, here, _, _ := runtime.Caller(0)
+	found, _ := filepath.Glob(filepath.Join(filepath.Dir(here), "..", "..", ".cache", "minio-*"))
+	if len(found) == 0 {
+		return ""
+	}
+	return found[len(found)-1]
+}
+
+// Name makes a bucket name (or another name) that nothing else uses.
+func Name(stem string) string {
+	var b [5]byte
+	_, _ = rand.Read(b[:])
+	return stem + "-" + hex.EncodeToString(b[:])
+}
+
+// Bucket makes and opens a bucket for one test.
+func Bucket(tb testing.TB, o storage.Options, versioned, locked bool) *storage.Bucket {
+	tb.Helper()
+	store, err := storage.Connect(o)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	name := Name("test")
+	ctx := context.Background()
+	if err := store.MakeBucket(ctx, name, versioned, locked); err != nil {
+		tb.Fatal(err)
+	}
+	b, err := store.Bucket(ctx, name)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return b
+}
