@@ -1,0 +1,202 @@
+package audit
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// maxEntry is the most that one entry may be long, in bytes.
+const maxEntry = 4096
+
+// canonical writes v in the one form that entries have: RFC 8785 (JCS) restricted to objects,
+// arrays, printable ASCII strings without \ and ", integers within 53 bits, and booleans.
+func canonical(v any) ([]byte, error) {
+	first, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	dec := json.NewDecoder(bytes.NewReader(first))
+	dec.UseNumber()
+	var tree any
+	if err := dec.Decode(&tree); err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(tree); err != nil { // maps are written in order of key
+		return nil, err
+	}
+	body := bytes.TrimSuffix(out.Bytes(), []byte("\n"))
+	if len(body) > maxEntry {
+		return nil, fmt.Errorf("log entry of %d bytes: the most is %d", len(body), maxEntry)
+	}
+	_, err = scan(body)
+	return body, err
+}
+
+// outline is what the checks of a whole log need to know of an entry.
+type outline struct {
+	id, kind, intent string // intent: the id of the intent that an outcome answers
+}
+
+// scan checks that body is one canonical JSON object and picks out its outline. It allocates
+// nothing but the strings, since a verifier calls it for every entry there is. Duplicate keys and
+// keys out of order are refused, so that no two readers can take an entry for different things.
+func scan(body []byte) (outline, error) {
+	s := scanner{b: body}
+	var o outline
+	err := s.object(func(key []byte) error {
+		switch string(key) {
+		case "id":
+			return s.text(&o.id)
+		case "kind":
+			return s.text(&o.kind)
+		case "outcome":
+			return s.object(func(key []byte) error {
+				if string(key) == "intent_id" {
+					return s.text(&o.intent)
+				}
+				return s.value(1)
+			})
+		}
+		return s.value(1)
+	})
+	if err == nil && s.i != len(body) {
+		err = errors.New("bytes after the object")
+	}
+	if err != nil {
+		return o, fmt.Errorf("entry is not in canonical form at byte %d: %w", s.i, err)
+	}
+	return o, nil
+}
+
+type scanner struct {
+	b []byte
+	i int
+}
+
+var errShape = errors.New("unexpected byte")
+
+func (s *scanner) eat(c byte) bool {
+	if s.i < len(s.b) && s.b[s.i] == c {
+		s.i++
+		return true
+	}
+	return false
+}
+
+func (s *scanner) object(member func(key []byte) error) error {
+	if !s.eat('{') {
+		return errShape
+	}
+	if s.eat('}') {
+		return nil
+	}
+	var last []byte
+	for first := true; ; first = false {
+		key, err := s.quoted()
+		if err != nil {
+			return err
+		}
+		if !first && bytes.Compare(last, key) >= 0 {
+			return fmt.Errorf("key %q is repeated or out of order", key)
+		}
+		last = key
+		if !s.eat(':') {
+			return errShape
+		}
+		if err := member(key); err != nil {
+			return err
+		}
+		if s.eat('}') {
+			return nil
+		}
+		if !s.eat(',') {
+			return errShape
+		}
+	}
+}
+
+func (s *scanner) quoted() ([]byte, error) {
+	if !s.eat('"') {
+		return nil, errShape
+	}
+	from := s.i
+	for s.i < len(s.b) {
+		switch c := s.b[s.i]; {
+		case c == '"':
+			s.i++
+			return s.b[from : s.i-1], nil
+		case c < 0x20 || c > 0x7e || c == '\\':
+			return nil, errors.New("only printable ASCII without escapes is allowed in text")
+		}
+		s.i++
+	}
+	return nil, errShape
+}
+
+func (s *scanner) text(to *string) error {
+	q, err := s.quoted()
+	*to = string(q)
+	return err
+}
+
+func (s *scanner) value(depth int) error {
+	if depth > 8 {
+		return errors.New("nested too deeply")
+	}
+	if s.i >= len(s.b) {
+		return errShape
+	}
+	switch c := s.b[s.i]; {
+	case c == '"':
+		_, err := s.quoted()
+		return err
+	case c == '{':
+		return s.object(func([]byte) error { return s.value(depth + 1) })
+	case c == '[':
+		s.i++
+		if s.eat(']') {
+			return nil
+		}
+		for {
+			if err := s.value(depth + 1); err != nil {
+				return err
+			}
+			if s.eat(']') {
+				return nil
+			}
+			if !s.eat(',') {
+				return errShape
+			}
+		}
+	case c == '-' || c >= '0' && c <= '9':
+		return s.integer()
+	case bytes.HasPrefix(s.b[s.i:], []byte("true")):
+		s.i += 4
+		return nil
+	case bytes.HasPrefix(s.b[s.i:], []byte("false")):
+		s.i += 5
+		return nil
+	}
+	return errShape
+}
+
+func (s *scanner) integer() error {
+	negative := s.eat('-')
+	from := s.i
+	for s.i < len(s.b) && s.b[s.i] >= '0' && s.b[s.i] <= '9' {
+		s.i++
+	}
+	digits := s.b[from:s.i]
+	switch {
+	case len(digits) == 0, len(digits) > 1 && digits[0] == '0', negative && digits[0] == '0':
+		return errors.New("not an integer in its shortest form")
+	case len(digits) > 16, len(digits) == 16 && string(digits) > "9007199254740991":
+		return errors.New("integer beyond 53 bits")
+	}
+	return nil
+}

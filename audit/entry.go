@@ -1,0 +1,225 @@
+package audit
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"earshot"
+)
+
+// Kind is what an entry says.
+type Kind string
+
+// The kinds of entry.
+const (
+	KindGenesis  Kind = "genesis"
+	KindPolicy   Kind = "policy_activated"
+	KindPlanned  Kind = "run_planned"
+	KindApproval Kind = "approval"
+	KindIntent   Kind = "intent"
+	KindOutcome  Kind = "outcome"
+	KindSkip     Kind = "skip"
+	KindFinished Kind = "run_finished"
+	KindHold     Kind = "hold_placed"
+	KindLift     Kind = "hold_lifted"
+)
+
+// Entry is one thing that earshot says. Tags stand for names: see [Tagger].
+type Entry struct {
+	V        int       `json:"v"`  // 1
+	ID       string    `json:"id"` // see EntryID
+	Kind     Kind      `json:"kind"`
+	TS       int64     `json:"ts"` // microseconds since 1970 UTC, by our own clock
+	Producer string    `json:"producer,omitempty"`
+	Actor    *Actor    `json:"actor,omitempty"`
+	Run      string    `json:"run,omitempty"`
+	Policy   *Policy   `json:"policy,omitempty"`
+	Plan     *Plan     `json:"plan,omitempty"`
+	Approval *Approval `json:"approval,omitempty"`
+	Intent   *Intent   `json:"intent,omitempty"`
+	Outcome  *Outcome  `json:"outcome,omitempty"`
+	Skip     *Skip     `json:"skip,omitempty"`
+	Hold     *HoldNote `json:"hold,omitempty"`
+	Finished *Finished `json:"finished,omitempty"`
+}
+
+// Actor is who caused the entry.
+type Actor struct {
+	Kind string `json:"kind"` // person or service
+	Tag  string `json:"tag"`
+}
+
+// Policy names a policy by its text.
+type Policy struct {
+	Name   string `json:"name"`
+	SHA256 string `json:"sha256"`
+}
+
+// Plan says what a run is going to do.
+type Plan struct {
+	AsOf       int64  `json:"as_of"` // microseconds
+	Digest     string `json:"digest"`
+	Considered int    `json:"considered"`
+	Kept       int    `json:"kept"`
+	Held       int    `json:"held"`
+	ForReview  int    `json:"for_review"`
+	Delete     int    `json:"delete"`
+	Redact     int    `json:"redact"`
+	Approvals  int    `json:"approvals_needed"`
+}
+
+// Approval is one person's consent to a digest.
+type Approval struct {
+	Digest string `json:"digest"`
+}
+
+// Intent says what is about to be done, before it is.
+type Intent struct {
+	Action     string   `json:"action"` // delete or redact
+	Recording  string   `json:"rec_tag"`
+	Subject    string   `json:"subj_tag,omitempty"`
+	Object     string   `json:"object_tag"` // bucket, key, version and ETag
+	Companions int      `json:"companions"`
+	Rule       string   `json:"rule"`
+	Basis      []string `json:"basis"` // policy/rule of every reason
+	Spans      []Span   `json:"spans,omitempty"`
+	Fill       string   `json:"fill,omitempty"`
+}
+
+// Span is a stretch of sound in microseconds; End -1 reaches to the end.
+type Span struct {
+	Start int64 `json:"start_us"`
+	End   int64 `json:"end_us"`
+}
+
+// Outcome says what became of an intent, with the evidence.
+type Outcome struct {
+	IntentID string `json:"intent_id"`
+	Result   string `json:"result"` // ok, already_absent, failed or abandoned
+	Code     string `json:"code,omitempty"`
+	// Evidence of a fresh look at the store.
+	VersionsBefore int    `json:"versions_before"`
+	VersionsAfter  int    `json:"versions_after"`
+	CopiesGone     int    `json:"copies_gone"` // versions, markers and uploads destroyed, companions included
+	CompanionsLeft int    `json:"companions_left"`
+	After          string `json:"after_tag,omitempty"` // of the redacted bytes
+	Erased         []Span `json:"erased,omitempty"`
+	Settled        string `json:"settled,omitempty"` // apply, or recovery after a crash
+}
+
+// Skip says that an action was not begun since a precondition no longer held.
+type Skip struct {
+	Recording string `json:"rec_tag"`
+	Code      string `json:"code"` // hold, locked, changed, gone, not_due, facts
+}
+
+// HoldNote is a hold that was placed or lifted.
+type HoldNote struct {
+	Tag    string `json:"tag"`
+	Matter string `json:"matter_tag"`
+}
+
+// Finished sums a run up.
+type Finished struct {
+	Done    int `json:"done"`
+	Skipped int `json:"skipped"`
+	Failed  int `json:"failed"`
+}
+
+// EntryID makes the id of an entry from what it is about, so that saying the same thing again
+// gives the same id: parts are, for instance, "outcome", run and sequence number.
+func EntryID(parts ...string) string {
+	h := sha256.New()
+	for _, p := range parts {
+		fmt.Fprintf(h, "%d:%s,", len(p), p)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// Leaf gives the entry's canonical bytes, or says which rule of the format it breaks.
+func (e Entry) Leaf() (earshot.Leaf, error) {
+	e.V = 1
+	if len(e.ID) != 32 || e.Kind == "" || e.TS <= 0 {
+		return earshot.Leaf{}, fmt.Errorf("log entry %q: id, kind and time are mandatory", e.Kind)
+	}
+	body, err := canonical(e)
+	if err != nil {
+		return earshot.Leaf{}, fmt.Errorf("log entry %q: %w", e.Kind, err)
+	}
+	return earshot.Leaf{ID: e.ID, Body: body}, nil
+}
+
+// Parse reads an entry. Anything that is not exactly what Leaf would write is refused: unknown,
+// repeated and case-variant keys too.
+func Parse(body []byte) (Entry, error) {
+	if _, err := scan(body); err != nil {
+		return Entry{}, err
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	var e Entry
+	if err := dec.Decode(&e); err != nil {
+		return Entry{}, fmt.Errorf("log entry: %w", err)
+	}
+	if e.V != 1 {
+		return Entry{}, fmt.Errorf("log entry of version %d: this program reads version 1", e.V)
+	}
+	again, err := canonical(e)
+	if err != nil {
+		return Entry{}, fmt.Errorf("log entry: %w", err)
+	}
+	if !bytes.Equal(again, body) {
+		return Entry{}, fmt.Errorf("log entry: not in the form that version 1 gives it")
+	}
+	return e, nil
+}
+
+// Time is when the entry was made, by its maker's clock.
+func (e Entry) Time() time.Time { return time.UnixMicro(e.TS).UTC() }
+
+// Spans gives spans in the form that entries have.
+func Spans(spans earshot.Spans) []Span {
+	out := make([]Span, 0, len(spans))
+	for _, s := range spans {
+		end := int64(-1)
+		if s.End != earshot.ToEnd {
+			end = s.End.Microseconds()
+			if s.End%time.Microsecond != 0 {
+				end++
+			}
+		}
+		out = append(out, Span{Start: s.Start.Microseconds(), End: end})
+	}
+	return out
+}
+
+// Tagger makes the pseudonyms that entries hold instead of names: HMAC-SHA256 under a secret key,
+// blinded with the entry's id. The same recording has another tag in every entry, so that the log
+// alone can neither link nor count what belongs to a person; who has the key can recompute a tag
+// and find an entry.
+type Tagger struct{ key []byte }
+
+// NewTagger takes a secret key of at least 32 bytes.
+func NewTagger(key []byte) (*Tagger, error) {
+	if len(key) < 32 {
+		return nil, fmt.Errorf("tag key of %d bytes: at least 32 are needed", len(key))
+	}
+	return &Tagger{key: bytes.Clone(key)}, nil
+}
+
+// Tag is the pseudonym, 32 hexadecimal digits, of a value of one kind in one entry.
+func (t *Tagger) Tag(label, entryID, value string) string {
+	m := hmac.New(sha256.New, t.key)
+	fmt.Fprintf(m, "%d:%s|%s|%s", len(label), label, entryID, value)
+	return hex.EncodeToString(m.Sum(nil)[:16])
+}
+
+// Actor gives a principal's tagged form.
+func (t *Tagger) Actor(entryID string, p earshot.Principal) *Actor {
+	return &Actor{Kind: string(p.Kind), Tag: t.Tag("actor", entryID, p.Name)}
+}

@@ -1,0 +1,313 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"strconv"
+	"sync"
+	"time"
+
+	"earshot"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// Tiles is where the log's objects are kept, usually a folder of a bucket.
+//
+// An object is durable when a method returns. Create stores a new object and reports created
+// false, writing nothing, if the key holds other bytes; the same bytes count as created. Swap
+// replaces the object that has the given ETag (empty: it must not exist) and reports swapped
+// false, writing nothing, if it is another one. Get gives fs.ErrNotExist for what is not there.
+// Keys lists the keys that begin with a prefix, in order.
+type Tiles interface {
+	Get(ctx context.Context, key string) (data []byte, etag string, err error)
+	Create(ctx context.Context, key string, data []byte) (created bool, err error)
+	Swap(ctx context.Context, key string, data []byte, etag string) (now string, swapped bool, err error)
+	Keys(ctx context.Context, prefix string) iter.Seq2[string, error]
+}
+
+// Head gives entries their places. It lives in the database in which the work is recorded, so
+// that an entry is written in the same transaction as what it speaks of.
+//
+// Number gives the next free indices, in the order in which they were written, to at most limit
+// entries that have none, and returns how many entries have one then. Numbered gives the
+// entries [from, to) in order. Remember stores the root of the tree of that size before it is
+// published; Root returns it, ok false if it was never stored. Published tells, and SetPublished
+// raises, the size of the tree that is public; it never falls.
+type Head interface {
+	Number(ctx context.Context, limit int) (size int64, err error)
+	Numbered(ctx context.Context, from, to int64) ([]earshot.Leaf, error)
+	Remember(ctx context.Context, size int64, root [32]byte) error
+	Root(ctx context.Context, size int64) (root [32]byte, ok bool, err error)
+	Published(ctx context.Context) (int64, error)
+	SetPublished(ctx context.Context, size int64) error
+}
+
+// ErrHalted: the published log and the database contradict each other, as after restoring a
+// backup or when two installations share a log. Nothing may be done until a person has looked.
+var ErrHalted = errors.New("the log in the store and the catalog contradict each other; nothing will be done until this is resolved (was a backup restored, or is another installation writing to this log?)")
+
+// ErrExists: there is a log already.
+var ErrExists = errors.New("there is a log here already")
+
+// Options of a log.
+type Options struct {
+	Tiles  Tiles
+	Head   Head
+	Signer note.Signer // its name is the log's origin
+	// Verifier is the public half of Signer.
+	Verifier note.Verifier
+	// Now is the clock. Default time.Now.
+	Now func() time.Time
+}
+
+func (o *Options) validate() error {
+	switch {
+	case o.Tiles == nil || o.Head == nil:
+		return errors.New("a log needs a place for its tiles and a head")
+	case o.Signer == nil || o.Verifier == nil || o.Signer.Name() != o.Verifier.Name():
+		return errors.New("a log needs a signing key and its public half")
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return nil
+}
+
+// Log writes a log. It is safe for concurrent use; several processes may publish the same log,
+// since tiles are created once and the checkpoint is swapped.
+type Log struct {
+	opts Options
+
+	mu   sync.Mutex // guards what follows
+	size int64      // the published tree that edge and tail describe
+	edge edge
+	tail []byte // the bundle that is not full yet
+	etag string // of the checkpoint object
+}
+
+// Create begins a log: it writes the genesis checkpoint of the empty tree. It is [ErrExists] where
+// a log is already: a mistyped path must not quietly begin a new one, nor this end an old one.
+func Create(ctx context.Context, o Options) (*Log, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	if _, _, err := o.Tiles.Get(ctx, "checkpoint"); err == nil {
+		return nil, fmt.Errorf("creating the log %q: %w", o.Signer.Name(), ErrExists)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("creating the log %q: %w", o.Signer.Name(), err)
+	}
+	l := &Log{opts: o}
+	if err := o.Head.Remember(ctx, 0, emptyRoot); err != nil {
+		return nil, fmt.Errorf("creating the log %q: %w", o.Signer.Name(), err)
+	}
+	if err := l.checkpoint(ctx, 0, emptyRoot, ""); err != nil {
+		return nil, fmt.Errorf("creating the log %q: %w", o.Signer.Name(), err)
+	}
+	return l, nil
+}
+
+// Open takes up the log where its checkpoint stands. A checkpoint that is not ours is
+// [ErrUnverified]; one that the database has never heard of is [ErrHalted].
+func Open(ctx context.Context, o Options) (*Log, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	l := &Log{opts: o}
+	if err := l.load(ctx); err != nil {
+		return nil, fmt.Errorf("opening the log %q: %w", o.Signer.Name(), err)
+	}
+	return l, nil
+}
+
+// load reads the checkpoint and the tiles of the right edge, and checks them against its root.
+func (l *Log) load(ctx context.Context) error {
+	signed, etag, err := l.opts.Tiles.Get(ctx, "checkpoint")
+	if err != nil {
+		return err
+	}
+	c, err := OpenCheckpoint(signed, l.opts.Verifier)
+	if err != nil {
+		return err
+	}
+	root, ok, err := l.opts.Head.Root(ctx, c.Size)
+	if err != nil {
+		return err
+	}
+	if !ok || root != [32]byte(c.Root) {
+		return ErrHalted
+	}
+	published, err := l.opts.Head.Published(ctx)
+	if err != nil {
+		return err
+	}
+	if published > c.Size {
+		return ErrHalted
+	}
+	if published < c.Size { // we died between the checkpoint and writing down that it is out
+		if err := l.opts.Head.SetPublished(ctx, c.Size); err != nil {
+			return err
+		}
+	}
+	var e edge
+	for level, n := 0, c.Size; n > 0; level, n = level+1, n>>tileHeight {
+		w := int(n % tileWidth)
+		hashes := make([]tlog.Hash, 0, tileWidth)
+		if w > 0 {
+			data, _, err := l.opts.Tiles.Get(ctx, tilePath(strconv.Itoa(level), n>>tileHeight, w))
+			if err != nil {
+				return err
+			}
+			read, err := parseHashes(data, w)
+			if err != nil {
+				return err
+			}
+			hashes = append(hashes, read...)
+		}
+		e = append(e, hashes)
+	}
+	if e.root() != c.Root {
+		return fmt.Errorf("%w: the tiles do not give the checkpoint's root", ErrUnverified)
+	}
+	var tail []byte
+	if w := int(c.Size % tileWidth); w > 0 {
+		if tail, _, err = l.opts.Tiles.Get(ctx, tilePath("entries", c.Size>>tileHeight, w)); err != nil {
+			return err
+		}
+		entries, err := parseBundle(tail, w)
+		if err != nil {
+			return err
+		}
+		for i, entry := range entries {
+			if tlog.RecordHash(entry) != e[0][i] {
+				return fmt.Errorf("%w: entry %d is not the one in the tree", ErrUnverified, c.Size-int64(w-i))
+			}
+		}
+	}
+	l.size, l.edge, l.tail, l.etag = c.Size, e, tail, etag
+	return nil
+}
+
+// batch is how many entries are numbered and published at a time.
+const batch = 1024
+
+// Publish makes everything that was written to the head public and returns the size of the public
+// tree: an entry whose index is below it can be seen by anyone. When it fails some of the entries
+// may be public; calling it again goes on where it stopped.
+//
+// The order is: number (database) -> remember the root (database) -> tiles -> checkpoints/SIZE ->
+// checkpoint -> published (database). A crash after any step leaves what the next call completes:
+// tiles are a function of the numbers, and writing the same tile again is not an error.
+func (l *Log) Publish(ctx context.Context) (int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for tries := 0; ; {
+		to, err := l.opts.Head.Number(ctx, batch)
+		if err != nil {
+			return l.size, fmt.Errorf("numbering log entries: %w", err)
+		}
+		if to == l.size {
+			return l.size, nil
+		}
+		to = min(to, l.size+batch)
+		err = errRaced
+		if to > l.size {
+			err = l.extend(ctx, to)
+		}
+		if errors.Is(err, errRaced) && tries < 10 { // another process published: see how far it came
+			tries++
+			err = l.load(ctx)
+		}
+		if err != nil {
+			return l.size, fmt.Errorf("publishing the log: %w", err)
+		}
+	}
+}
+
+var errRaced = errors.New("another process keeps publishing")
+
+// extend publishes the tree of size `to`. Nothing in l changes unless all of it succeeded.
+func (l *Log) extend(ctx context.Context, to int64) error {
+	leaves, err := l.opts.Head.Numbered(ctx, l.size, to)
+	if err != nil {
+		return err
+	}
+	if int64(len(leaves)) != to-l.size {
+		return fmt.Errorf("%w: entries %d to %d are not in the catalog", ErrHalted, l.size, to)
+	}
+	e, tail, size := l.edge.clone(), append([]byte(nil), l.tail...), l.size
+	type object struct {
+		key  string
+		data []byte
+	}
+	var objects []object
+	for _, leaf := range leaves {
+		tail = appendBundle(tail, leaf.Body)
+		at := size
+		size++
+		if size%tileWidth == 0 {
+			objects = append(objects, object{tilePath("entries", at>>tileHeight, tileWidth), tail})
+			tail = nil
+		}
+		e.add(tlog.RecordHash(leaf.Body), func(level int, hashes []tlog.Hash) {
+			index := at >> (tileHeight * (level + 1))
+			objects = append(objects, object{tilePath(strconv.Itoa(level), index, tileWidth), marshalHashes(hashes)})
+		})
+	}
+	if w := int(size % tileWidth); w > 0 {
+		objects = append(objects, object{tilePath("entries", size>>tileHeight, w), tail})
+	}
+	for level, hashes := range e {
+		if len(hashes) > 0 {
+			index := size >> (tileHeight * (level + 1))
+			objects = append(objects, object{tilePath(strconv.Itoa(level), index, len(hashes)), marshalHashes(hashes)})
+		}
+	}
+	root := e.root()
+	if err := l.opts.Head.Remember(ctx, size, root); err != nil {
+		return err
+	}
+	for _, o := range objects {
+		created, err := l.opts.Tiles.Create(ctx, o.key, o.data)
+		if err != nil {
+			return err
+		}
+		if !created {
+			return fmt.Errorf("%w: the tile %s holds other bytes", ErrHalted, o.key)
+		}
+	}
+	if err := l.checkpoint(ctx, size, root, l.etag); err != nil {
+		return err
+	}
+	l.size, l.edge, l.tail = size, e, tail
+	return l.opts.Head.SetPublished(ctx, size)
+}
+
+// checkpoint signs the tree and makes it the current one. Signing comes last: what is signed is
+// already there for anyone to read.
+func (l *Log) checkpoint(ctx context.Context, size int64, root tlog.Hash, etag string) error {
+	signed, err := Checkpoint{Origin: l.opts.Signer.Name(), Size: size, Root: root}.sign(l.opts.Signer)
+	if err != nil {
+		return fmt.Errorf("signing the checkpoint: %w", err)
+	}
+	created, err := l.opts.Tiles.Create(ctx, "checkpoints/"+strconv.FormatInt(size, 10), signed)
+	if err != nil {
+		return err
+	}
+	if !created {
+		return fmt.Errorf("%w: another checkpoint of size %d is out", ErrHalted, size)
+	}
+	now, swapped, err := l.opts.Tiles.Swap(ctx, "checkpoint", signed, etag)
+	if err != nil {
+		return err
+	}
+	if !swapped {
+		return errRaced
+	}
+	l.etag = now
+	return nil
+}
