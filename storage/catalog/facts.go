@@ -1,0 +1,208 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+	"time"
+
+	"earshot"
+)
+
+// Known is what the catalog keeps of one recording beyond its listing.
+type Known struct {
+	Recording earshot.Recording                  `json:"recording"`
+	HeadKnown bool                               `json:"head_known,omitempty"`
+	Heard     map[earshot.Kind]earshot.Listening `json:"heard,omitempty"`
+	Deaf      map[earshot.Kind]string            `json:"deaf,omitempty"`
+	// Erased is what was taken out, in the recording's own first timeline; cuts shift what follows.
+	Erased []earshot.Redaction `json:"erased,omitempty"`
+	Length time.Duration       `json:"length,omitempty"`
+	Fault  string              `json:"fault,omitempty"`
+}
+
+// Row is a recording as the catalog has it, with what was decided of it last.
+type Row struct {
+	Known
+	Disposition string    `json:"disposition"`
+	Rule        string    `json:"rule"`
+	Reason      string    `json:"reason"`
+	DueAt       time.Time `json:"due_at"`
+	GoneAt      time.Time `json:"gone_at,omitzero"`
+	rawDue      int64
+}
+
+// Never is a due date that does not come.
+const Never = math.MaxInt64
+
+const rowColumns = "bucket, key, etag, size, stored_at, facts, disposition, rule, reason, due_at, gone_at, due_digest"
+
+type scannable interface{ Scan(...any) error }
+
+func scanRow(s scannable) (Row, string, error) {
+	var r Row
+	var bucket, key, etag, facts, digest string
+	var size, stored, due, gone int64
+	if err := s.Scan(&bucket, &key, &etag, &size, &stored, &facts, &r.Disposition, &r.Rule, &r.Reason, &due, &gone, &digest); err != nil {
+		return r, "", err
+	}
+	if facts != "" {
+		if err := json.Unmarshal([]byte(facts), &r.Known); err != nil {
+			return r, "", fmt.Errorf("facts of a recording: %w", err)
+		}
+	}
+	r.Recording.ID.Bucket, r.Recording.ID.Key = bucket, key
+	r.Recording.ETag, r.Recording.Size, r.Recording.StoredAt = etag, size, fromMicros(stored)
+	r.GoneAt = fromMicros(gone)
+	r.rawDue = due
+	if due != Never {
+		r.DueAt = fromMicros(due)
+	}
+	return r, digest, nil
+}
+
+// Recording reads one row, gone or not.
+func (d *DB) Recording(ctx context.Context, bucket, key string) (Row, error) {
+	r, _, err := scanRow(d.db.QueryRowContext(ctx, "select "+rowColumns+" from recordings where bucket = $1 and key = $2", bucket, key))
+	if errors.Is(err, sql.ErrNoRows) {
+		err = fmt.Errorf("recording: %w (run earshot scan)", ErrNotFound)
+	}
+	return r, err
+}
+
+// duePage is how many rows are read at a time.
+const duePage = 1000
+
+// Due streams the recordings below the prefix that policies of this digest must look at: those due
+// at asOf and those that were never decided by this digest. Rows may be written while it runs;
+// none comes twice that was not made due again.
+func (d *DB) Due(ctx context.Context, bucket, prefix, digest string, asOf time.Time) iter.Seq2[Row, error] {
+	end := prefixEnd(prefix)
+	return func(yield func(Row, error) bool) {
+		// What this digest has decided comes first: rows of other digests move into it as they are
+		// decided afresh.
+		for _, where := range []string{"due_digest = $2", "due_digest < $2", "due_digest > $2"} {
+			fromDigest, fromDue, fromKey := "", int64(math.MinInt64), ""
+			for {
+				page, digests, err := d.duePage(ctx, where, bucket, digest, micros(asOf), fromDigest, fromDue, fromKey)
+				if err != nil {
+					yield(Row{}, fmt.Errorf("reading what is due: %w", err))
+					return
+				}
+				for i, r := range page {
+					fromDigest, fromDue, fromKey = digests[i], r.rawDue, r.Recording.ID.Key
+					if r.Recording.ID.Key < prefix || end != "" && r.Recording.ID.Key >= end {
+						continue
+					}
+					if !yield(r, nil) {
+						return
+					}
+				}
+				if len(page) < duePage {
+					break
+				}
+			}
+		}
+	}
+}
+
+func (d *DB) duePage(ctx context.Context, where, bucket, digest string, asOf int64, fromDigest string, fromDue int64, fromKey string) ([]Row, []string, error) {
+	query := "select " + rowColumns + " from recordings where gone_at = 0 and bucket = $1 and " + where +
+		" and (due_digest, due_at, key) > ($3, $4, $5)"
+	if where == "due_digest = $2" {
+		query += " and due_at <= $6"
+	} else {
+		query += " and $6 = $6"
+	}
+	query += fmt.Sprintf(" order by due_digest, due_at, key limit %d", duePage)
+	rows, err := d.db.QueryContext(ctx, query, bucket, digest, fromDigest, fromDue, fromKey, asOf)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer rows.Close()
+	var page []Row
+	var digests []string
+	for rows.Next() {
+		r, dg, err := scanRow(rows)
+		if err != nil {
+			return nil, nil, err
+		}
+		page, digests = append(page, r), append(digests, dg)
+	}
+	return page, digests, rows.Err()
+}
+
+// Foresight is what the policies of one digest say of a recording, and when to look again.
+type Foresight struct {
+	Known       Known // written back, so that it is not asked for again
+	Digest      string
+	Disposition string
+	Rule        string
+	Reason      string
+	Due         time.Time // zero: never
+}
+
+// Foresee writes decisions back. A recording whose ETag is no longer the one that was decided on is
+// left alone: it is due anyway.
+func (d *DB) Foresee(ctx context.Context, fs []Foresight) error {
+	if len(fs) == 0 {
+		return nil
+	}
+	err := d.tx(ctx, func(tx *sql.Tx) error {
+		for _, f := range fs {
+			due := int64(Never)
+			if !f.Due.IsZero() {
+				due = micros(f.Due)
+			}
+			r := f.Known.Recording
+			_, err := tx.ExecContext(ctx, `update recordings set facts = $1, subject = $2, device = $3, disposition = $4, rule = $5,
+				reason = $6, due_at = $7, due_digest = $8 where bucket = $9 and key = $10 and etag = $11`,
+				toJSON(f.Known), string(r.Subject), r.Device, f.Disposition, f.Rule, f.Reason, due, f.Digest, r.ID.Bucket, r.ID.Key, r.ETag)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("writing decisions: %w", err)
+	}
+	return nil
+}
+
+// Tally counts the recordings below a prefix by what was decided of them last.
+func (d *DB) Tally(ctx context.Context, bucket, prefix string) (map[string]int, error) {
+	query, args := "select disposition, rule, count(*) from recordings where gone_at = 0 and bucket = $1 and key >= $2", []any{bucket, prefix}
+	if end := prefixEnd(prefix); end != "" {
+		query, args = query+" and key < $3", append(args, end)
+	}
+	rows, err := d.db.QueryContext(ctx, query+" group by disposition, rule", args...)
+	if err != nil {
+		return nil, fmt.Errorf("counting recordings: %w", err)
+	}
+	defer rows.Close()
+	out := map[string]int{}
+	for rows.Next() {
+		var disposition, rule string
+		var n int
+		if err := rows.Scan(&disposition, &rule, &n); err != nil {
+			return nil, fmt.Errorf("counting recordings: %w", err)
+		}
+		if rule == RuleHold || rule == RuleLock {
+			disposition = "held"
+		}
+		out[disposition] += n
+		out["total"] += n
+	}
+	return out, rows.Err()
+}
+
+// The rules that the law in the code goes by, as decisions name them.
+const (
+	RuleHold = "hold"
+	RuleLock = "object-lock"
+)

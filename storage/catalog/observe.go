@@ -1,0 +1,193 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"earshot"
+)
+
+// Page is a stretch of a listing: every object of the bucket whose key begins with Prefix and lies
+// in (After, Through], in order of key.
+type Page struct {
+	Bucket, Prefix string
+	After, Through string
+	Last           bool // the listing ends here: Through stands for the end
+	Recordings     []earshot.Recording
+}
+
+// Observed counts what a page changed.
+type Observed struct {
+	New     int `json:"new"`
+	Changed int `json:"changed"`
+	Gone    int `json:"gone"` // in the catalog, not in the store any more
+	Same    int `json:"same"`
+}
+
+// Add sums up.
+func (o *Observed) Add(p Observed) {
+	o.New, o.Changed, o.Gone, o.Same = o.New+p.New, o.Changed+p.Changed, o.Gone+p.Gone, o.Same+p.Same
+}
+
+// Cursor tells where a scan that was cut off goes on: after that key. ok is false where the last
+// scan came to its end, or none was begun.
+func (d *DB) Cursor(ctx context.Context, bucket, prefix string) (after string, ok bool, err error) {
+	var done int64
+	err = d.db.QueryRowContext(ctx, "select after_key, done_at from cursors where bucket = $1 and prefix = $2", bucket, prefix).Scan(&after, &done)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", false, fmt.Errorf("reading the scan's cursor: %w", err)
+	}
+	return after, done == 0, nil
+}
+
+// LastScan is when the bucket below the prefix was last listed to the end; zero if never.
+func (d *DB) LastScan(ctx context.Context, bucket, prefix string) (time.Time, error) {
+	var done int64
+	err := d.db.QueryRowContext(ctx, "select done_at from cursors where bucket = $1 and prefix = $2", bucket, prefix).Scan(&done)
+	if errors.Is(err, sql.ErrNoRows) {
+		return time.Time{}, nil
+	}
+	return fromMicros(done), err
+}
+
+// Observe writes what a page of a listing changes, and the cursor, in one transaction. Recordings
+// that the catalog has in the page's range and the page does not are gone. Those with an action
+// under way are left to it.
+func (d *DB) Observe(ctx context.Context, p Page, now time.Time) (Observed, error) {
+	var o Observed
+	err := d.tx(ctx, func(tx *sql.Tx) error {
+		o = Observed{}
+		known, err := knownRange(ctx, tx, p)
+		if err != nil {
+			return err
+		}
+		var fresh []earshot.Recording
+		for _, r := range p.Recordings {
+			k, ok := known[r.ID.Key]
+			delete(known, r.ID.Key)
+			switch {
+			case ok && k.busy:
+				o.Same++
+			case ok && !k.gone && k.etag == r.ETag && k.size == r.Size:
+				o.Same++
+			case ok && !k.gone:
+				o.Changed++
+				fresh = append(fresh, r)
+			default:
+				o.New++
+				fresh = append(fresh, r)
+			}
+		}
+		if err := upsert(ctx, tx, fresh); err != nil {
+			return err
+		}
+		for key, k := range known {
+			if k.gone || k.busy {
+				continue
+			}
+			o.Gone++
+			if _, err := tx.ExecContext(ctx, "update recordings set gone_at = $1 where bucket = $2 and key = $3", micros(now), p.Bucket, key); err != nil {
+				return err
+			}
+		}
+		done := int64(0)
+		if p.Last {
+			done = micros(now)
+		}
+		_, err = tx.ExecContext(ctx, `insert into cursors (bucket, prefix, after_key, started_at, done_at) values ($1, $2, $3, $4, $5)
+			on conflict (bucket, prefix) do update set after_key = excluded.after_key, done_at = excluded.done_at`,
+			p.Bucket, p.Prefix, p.Through, micros(now), done)
+		return err
+	})
+	if err != nil {
+		return Observed{}, fmt.Errorf("writing a page of bucket %q: %w", p.Bucket, err)
+	}
+	return o, nil
+}
+
+type knownRow struct {
+	etag       string
+	size       int64
+	gone, busy bool
+}
+
+// knownRange reads what the catalog has of the page's range. A prefix is a range of keys too:
+// [prefix, prefixEnd).
+func knownRange(ctx context.Context, tx *sql.Tx, p Page) (map[string]knownRow, error) {
+	query := `select key, etag, size, gone_at,
+		exists (select 1 from actions a where a.bucket = r.bucket and a.key = r.key and a.state = 'intended')
+		from recordings r where bucket = $1 and key > $2 and key >= $3`
+	args := []any{p.Bucket, p.After, p.Prefix}
+	if !p.Last {
+		query += " and key <= $4"
+		args = append(args, p.Through)
+	} else if end := prefixEnd(p.Prefix); end != "" {
+		query += " and key < $4"
+		args = append(args, end)
+	}
+	rows, err := tx.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	known := make(map[string]knownRow, len(p.Recordings))
+	for rows.Next() {
+		var key string
+		var gone int64
+		var k knownRow
+		if err := rows.Scan(&key, &k.etag, &k.size, &gone, &k.busy); err != nil {
+			return nil, err
+		}
+		k.gone = gone != 0
+		known[key] = k
+	}
+	return known, rows.Err()
+}
+
+// prefixEnd is the least string that is greater than every string with the prefix; empty where
+// there is none.
+func prefixEnd(prefix string) string {
+	b := []byte(prefix)
+	for len(b) > 0 {
+		if b[len(b)-1] < 0xff {
+			b[len(b)-1]++
+			return string(b)
+		}
+		b = b[:len(b)-1]
+	}
+	return ""
+}
+
+// upsertRows is how many recordings one statement carries.
+const upsertRows = 200
+
+func upsert(ctx context.Context, tx *sql.Tx, recs []earshot.Recording) error {
+	for len(recs) > 0 {
+		n := min(upsertRows, len(recs))
+		var q strings.Builder
+		q.WriteString("insert into recordings (bucket, key, etag, size, stored_at) values ")
+		args := make([]any, 0, n*5)
+		for i, r := range recs[:n] {
+			if i > 0 {
+				q.WriteByte(',')
+			}
+			fmt.Fprintf(&q, "($%d,$%d,$%d,$%d,$%d)", i*5+1, i*5+2, i*5+3, i*5+4, i*5+5)
+			args = append(args, r.ID.Bucket, r.ID.Key, r.ETag, r.Size, micros(r.StoredAt))
+		}
+		q.WriteString(` on conflict (bucket, key) do update set etag = excluded.etag, size = excluded.size,
+			stored_at = excluded.stored_at, subject = '', device = '', facts = '', disposition = '', rule = '', reason = '',
+			due_at = 0, due_digest = '', gone_at = 0`)
+		if _, err := tx.ExecContext(ctx, q.String(), args...); err != nil {
+			return err
+		}
+		recs = recs[n:]
+	}
+	return nil
+}

@@ -1,0 +1,123 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"earshot"
+)
+
+// put writes leaves to the outbox; one that is there already is left as it is.
+func put(ctx context.Context, tx *sql.Tx, leaves []earshot.Leaf) error {
+	for _, l := range leaves {
+		if l.ID == "" {
+			continue
+		}
+		if _, err := tx.ExecContext(ctx, "insert into outbox (entry_id, body) values ($1, $2) on conflict (entry_id) do nothing", l.ID, l.Body); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Say writes entries that go with no other change.
+func (d *DB) Say(ctx context.Context, leaves ...earshot.Leaf) error {
+	return wrap("writing to the log's outbox", d.tx(ctx, func(tx *sql.Tx) error { return put(ctx, tx, leaves) }))
+}
+
+// Head is the catalog as the log sees it: the place where entries get their numbers.
+type Head struct{ d *DB }
+
+// Head of the log whose outbox is in this catalog.
+func (d *DB) Head() *Head { return &Head{d} }
+
+// Number gives the next indices to entries that wait, in the order in which they were written.
+func (h *Head) Number(ctx context.Context, limit int) (size int64, err error) {
+	// Mostly nothing waits: then no write transaction is begun.
+	var waiting bool
+	err = h.d.db.QueryRowContext(ctx, "select exists (select 1 from outbox where log_index is null), size from log_state").Scan(&waiting, &size)
+	if err != nil || !waiting {
+		return size, wrap("numbering", err)
+	}
+	err = h.d.tx(ctx, func(tx *sql.Tx) error {
+		if err := tx.QueryRowContext(ctx, "select size from log_state where one = 1").Scan(&size); err != nil {
+			return err
+		}
+		res, err := tx.ExecContext(ctx, `update outbox set log_index = $1 + n.i from
+			(select seq, row_number() over (order by seq) - 1 as i from outbox where log_index is null order by seq limit $2) n
+			where outbox.seq = n.seq`, size, limit)
+		if err != nil {
+			return err
+		}
+		n, err := res.RowsAffected()
+		if err != nil {
+			return err
+		}
+		size += n
+		_, err = tx.ExecContext(ctx, "update log_state set size = $1 where one = 1", size)
+		return err
+	})
+	return size, wrap("numbering", err)
+}
+
+// Numbered reads entries by their numbers.
+func (h *Head) Numbered(ctx context.Context, from, to int64) ([]earshot.Leaf, error) {
+	rows, err := h.d.db.QueryContext(ctx, "select entry_id, body from outbox where log_index >= $1 and log_index < $2 order by log_index", from, to)
+	if err != nil {
+		return nil, wrap("reading the outbox", err)
+	}
+	defer rows.Close()
+	var out []earshot.Leaf
+	for rows.Next() {
+		var l earshot.Leaf
+		if err := rows.Scan(&l.ID, &l.Body); err != nil {
+			return nil, wrap("reading the outbox", err)
+		}
+		out = append(out, l)
+	}
+	return out, wrap("reading the outbox", rows.Err())
+}
+
+// Remember stores the root of the tree of a size.
+func (h *Head) Remember(ctx context.Context, size int64, root [32]byte) error {
+	_, err := h.d.db.ExecContext(ctx, "insert into roots (size, root) values ($1, $2) on conflict (size) do nothing", size, root[:])
+	return wrap("storing a root", err)
+}
+
+// Root reads the root of the tree of a size.
+func (h *Head) Root(ctx context.Context, size int64) (root [32]byte, ok bool, err error) {
+	var b []byte
+	err = h.d.db.QueryRowContext(ctx, "select root from roots where size = $1", size).Scan(&b)
+	if errors.Is(err, sql.ErrNoRows) {
+		return root, false, nil
+	}
+	if err == nil && len(b) != len(root) {
+		err = fmt.Errorf("a root of %d bytes", len(b))
+	}
+	copy(root[:], b)
+	return root, err == nil, wrap("reading a root", err)
+}
+
+// Published is the size of the public tree.
+func (h *Head) Published(ctx context.Context) (size int64, err error) {
+	err = h.d.db.QueryRowContext(ctx, "select published from log_state where one = 1").Scan(&size)
+	return size, wrap("reading the log's state", err)
+}
+
+// SetPublished raises the size of the public tree.
+func (h *Head) SetPublished(ctx context.Context, size int64) error {
+	_, err := h.d.db.ExecContext(ctx, "update log_state set published = $1 where one = 1 and published < $1", size)
+	return wrap("writing the log's state", err)
+}
+
+// Index is the number of an entry; ok is false if it has none yet.
+func (h *Head) Index(ctx context.Context, entryID string) (index int64, ok bool, err error) {
+	var n sql.NullInt64
+	err = h.d.db.QueryRowContext(ctx, "select log_index from outbox where entry_id = $1", entryID).Scan(&n)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, false, nil
+	}
+	return n.Int64, n.Valid, wrap("finding an entry", err)
+}

@@ -1,0 +1,216 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"earshot"
+)
+
+// PutSubject stores what is known of a data subject; the subject's recordings become due at once,
+// since a consent or a choice may have changed.
+func (d *DB) PutSubject(ctx context.Context, s earshot.Subject, leaves ...earshot.Leaf) error {
+	return wrap("storing a data subject", d.tx(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `insert into subjects (id, doc) values ($1, $2)
+			on conflict (id) do update set doc = excluded.doc where subjects.doc <> excluded.doc`, string(s.ID), toJSON(s))
+		if err != nil {
+			return err
+		}
+		if err := touch(ctx, tx, "subject = $1", string(s.ID)); err != nil {
+			return err
+		}
+		return put(ctx, tx, leaves)
+	}))
+}
+
+// Subject reads a data subject, nil if the catalog has none of that id.
+func (d *DB) Subject(ctx context.Context, id earshot.SubjectID) (*earshot.Subject, error) {
+	var s earshot.Subject
+	err := d.doc(ctx, &s, "select doc from subjects where id = $1", string(id))
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	return &s, wrap("reading a data subject", err)
+}
+
+// PlaceHold stores a hold; what it covers becomes due at once, so that its decision is told anew.
+func (d *DB) PlaceHold(ctx context.Context, h earshot.Hold, leaves ...earshot.Leaf) error {
+	return wrap("placing the hold", d.tx(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, "insert into holds (id, doc) values ($1, $2)", h.ID, toJSON(h)); err != nil {
+			return err
+		}
+		if err := touchHold(ctx, tx, h); err != nil {
+			return err
+		}
+		return put(ctx, tx, leaves)
+	}))
+}
+
+// LiftHold ends a hold that stands. Lifting it twice is [ErrStale].
+func (d *DB) LiftHold(ctx context.Context, id, by string, at time.Time, leaves ...earshot.Leaf) (earshot.Hold, error) {
+	var h earshot.Hold
+	err := d.tx(ctx, func(tx *sql.Tx) error {
+		if err := scanDoc(tx.QueryRowContext(ctx, "select doc from holds where id = $1", id), &h); err != nil {
+			return err
+		}
+		if !h.LiftedAt.IsZero() {
+			return fmt.Errorf("hold %s was lifted on %s: %w", id, h.LiftedAt.Format(time.RFC3339), ErrStale)
+		}
+		h.LiftedAt, h.LiftedBy = at.UTC(), by
+		if _, err := tx.ExecContext(ctx, "update holds set lifted = $1, doc = $2 where id = $3", micros(at), toJSON(h), id); err != nil {
+			return err
+		}
+		if err := touchHold(ctx, tx, h); err != nil {
+			return err
+		}
+		return put(ctx, tx, leaves)
+	})
+	return h, wrap("lifting the hold "+id, err)
+}
+
+// Holds lists the holds that stand, or all that ever were.
+func (d *DB) Holds(ctx context.Context, lifted bool) ([]earshot.Hold, error) {
+	query := "select doc from holds order by id"
+	if !lifted {
+		query = "select doc from holds where lifted = 0 order by id"
+	}
+	out, err := docs[earshot.Hold](ctx, d.db, query)
+	return out, wrap("reading holds", err)
+}
+
+// PutRequest stores a data subject's request, open or closed, and makes the subject's recordings
+// due.
+func (d *DB) PutRequest(ctx context.Context, r earshot.Request, leaves ...earshot.Leaf) error {
+	return wrap("storing a request", d.tx(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `insert into requests (id, subject, closed, doc) values ($1, $2, $3, $4)
+			on conflict (id) do update set closed = excluded.closed, doc = excluded.doc`, r.ID, string(r.Subject), micros(r.ClosedAt), toJSON(r))
+		if err != nil {
+			return err
+		}
+		if err := touch(ctx, tx, "subject = $1", string(r.Subject)); err != nil {
+			return err
+		}
+		return put(ctx, tx, leaves)
+	}))
+}
+
+// OpenRequests lists the requests of a subject that are not closed.
+func (d *DB) OpenRequests(ctx context.Context, subject earshot.SubjectID) ([]earshot.Request, error) {
+	out, err := docs[earshot.Request](ctx, d.db, "select doc from requests where subject = $1 and closed = 0 order by id", string(subject))
+	return out, wrap("reading requests", err)
+}
+
+// Activated reports since when the catalog knows a policy of this digest, or writes down that it is
+// in use from now on, with the entry that says so.
+func (d *DB) Activated(ctx context.Context, name string, digest earshot.Digest, now time.Time, leaf earshot.Leaf) (fresh bool, err error) {
+	err = d.tx(ctx, func(tx *sql.Tx) error {
+		res, err := tx.ExecContext(ctx, "insert into policies (digest, name, activated_at) values ($1, $2, $3) on conflict (digest) do nothing",
+			digest.String(), name, micros(now))
+		if err != nil {
+			return err
+		}
+		n, err := res.RowsAffected()
+		if fresh = n > 0; err != nil || !fresh {
+			return err
+		}
+		return put(ctx, tx, []earshot.Leaf{leaf})
+	})
+	return fresh, wrap("activating a policy", err)
+}
+
+// LastRun is when a policy's scheduled run began last, zero if never; Ran writes it down.
+func (d *DB) LastRun(ctx context.Context, policy string) (time.Time, error) {
+	var at int64
+	err := d.db.QueryRowContext(ctx, "select last_run from schedules where policy = $1", policy).Scan(&at)
+	if errors.Is(err, sql.ErrNoRows) {
+		return time.Time{}, nil
+	}
+	return fromMicros(at), wrap("reading the schedule", err)
+}
+
+// Ran writes down that the policy's scheduled run of that time has begun.
+func (d *DB) Ran(ctx context.Context, policy string, at time.Time) error {
+	_, err := d.db.ExecContext(ctx, `insert into schedules (policy, last_run) values ($1, $2)
+		on conflict (policy) do update set last_run = excluded.last_run`, policy, micros(at))
+	return wrap("writing the schedule", err)
+}
+
+// touch makes recordings due at once.
+func touch(ctx context.Context, tx *sql.Tx, where string, args ...any) error {
+	_, err := tx.ExecContext(ctx, "update recordings set due_at = 0 where gone_at = 0 and "+where, args...)
+	return err
+}
+
+func touchHold(ctx context.Context, tx *sql.Tx, h earshot.Hold) error {
+	where, args := "1 = 1", []any{}
+	add := func(cond string, v any) {
+		args = append(args, v)
+		where += fmt.Sprintf(" and "+cond, len(args))
+	}
+	if h.Bucket != "" {
+		add("bucket = $%d", h.Bucket)
+	}
+	if h.Prefix != "" {
+		add("key >= $%d", h.Prefix)
+		if end := prefixEnd(h.Prefix); end != "" {
+			add("key < $%d", end)
+		}
+	}
+	if h.Subject != "" {
+		add("subject = $%d", string(h.Subject))
+	}
+	if h.Device != "" {
+		add("device = $%d", h.Device)
+	}
+	return touch(ctx, tx, where, args...)
+}
+
+func (d *DB) doc(ctx context.Context, to any, query string, args ...any) error {
+	return scanDoc(d.db.QueryRowContext(ctx, query, args...), to)
+}
+
+func scanDoc(row *sql.Row, to any) error {
+	var text string
+	if err := row.Scan(&text); errors.Is(err, sql.ErrNoRows) {
+		return ErrNotFound
+	} else if err != nil {
+		return err
+	}
+	return json.Unmarshal([]byte(text), to)
+}
+
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+func docs[T any](ctx context.Context, q querier, query string, args ...any) ([]T, error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []T
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			return nil, err
+		}
+		var v T
+		if err := json.Unmarshal([]byte(text), &v); err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, rows.Err()
+}
+
+func wrap(doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}
