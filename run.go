@@ -68,17 +68,19 @@ const (
 // Action is what a run will do, or did, to one recording. What it carries is all that apply
 // needs to know: the recording's exact version and everything that goes with it.
 type Action struct {
-	Run         RunID       `json:"run"`
-	Seq         int         `json:"seq"` // from 0, in order of key
-	Recording   Recording   `json:"recording"`
-	Companions  []Companion `json:"companions,omitempty"`
-	Decision    Decision    `json:"decision"`
-	State       ActionState `json:"state"`
-	Why         string      `json:"why,omitempty"` // for skipped and failed: the reason, without personal data
-	BytesFreed  int64       `json:"bytes_freed,omitempty"`
-	IntendedAt  time.Time   `json:"intended_at,omitzero"`
-	SettledAt   time.Time   `json:"settled_at,omitzero"`
-	IntentIndex int64       `json:"intent_index,omitempty"` // in the log, from 0; meaningful once published
+	Run        RunID       `json:"run"`
+	Seq        int         `json:"seq"` // from 0, in order of key
+	Recording  Recording   `json:"recording"`
+	Companions []Companion `json:"companions,omitempty"`
+	Decision   Decision    `json:"decision"`
+	State      ActionState `json:"state"`
+	// Attempt counts the intents that were given up before anything was touched, as when a run is
+	// interrupted: the next intent is another entry.
+	Attempt    int       `json:"attempt,omitempty"`
+	Why        string    `json:"why,omitempty"` // for skipped and failed: the reason, without personal data
+	BytesFreed int64     `json:"bytes_freed,omitempty"`
+	IntendedAt time.Time `json:"intended_at,omitzero"`
+	SettledAt  time.Time `json:"settled_at,omitzero"`
 }
 
 // ID names the action for ever: the run and its place in it.
