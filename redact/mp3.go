@@ -1,0 +1,203 @@
+package redact
+
+import (
+	"fmt"
+	"io"
+
+	"earshot"
+	"earshot/redact/internal/mpeg"
+)
+
+// mp3Codec redacts MPEG audio of layers I, II and III. The grain is one frame, widened by what
+// depends on the erased sound: GRAIN.md has the arithmetic. Frames that are kept keep header, side
+// information and main data; silence of constant-bitrate files stands in place, that of others is
+// laid out anew in frames of one size, because the old sizes would tell what was said.
+type mp3Codec struct{}
+
+func (mp3Codec) Coding() earshot.Coding { return earshot.CodingMP3 }
+
+func (mp3Codec) Sniff(head []byte) bool { return mpeg.Sniff(head) }
+
+// Through overlap and filter bank a frame is heard for so many samples behind its own end.
+const (
+	reachIII = 1056 // 1632 - 576
+	reachII  = 480
+)
+
+// mp3Time places samples in frames. Raw samples are those of a decoder that leaves nothing out;
+// content is what players show: they leave out the delay and the padding that a LAME tag names.
+type mp3Time struct {
+	clock
+	frames, samples int64 // number, and samples per frame
+	offset          int64 // raw sample at which the content begins
+	length          int64 // of the content, in samples
+	reach           int64
+}
+
+func newMP3Time(s *mpeg.Stream) mp3Time {
+	t := mp3Time{
+		clock:  clock{int64(s.Head.Rate)},
+		frames: int64(s.Len()), samples: int64(s.Head.Samples()), reach: reachIII,
+	}
+	if s.Head.Layer != 3 {
+		t.reach = reachII
+	}
+	t.length = t.frames * t.samples
+	if s.Info.Gapless() {
+		t.offset = int64(s.Info.Delay) + 529
+		t.length = max(0, t.length-t.offset-max(0, int64(s.Info.Padding)-529))
+	}
+	return t
+}
+
+// cover is the run of frames of which any sample of the content's [from, to) depends, and one more
+// on each side: an encoder spends bits on a frame with its neighbours in mind.
+func (t mp3Time) cover(r run) mpeg.Run {
+	a, b := r.from+t.offset, r.to+t.offset
+	if r.from == 0 {
+		a = 0
+	}
+	if r.to == t.length {
+		b = t.frames * t.samples
+	}
+	before := t.reach + t.samples // a frame is heard for [start, start+samples+reach)
+	first := max(0, a-before+1+t.samples-1) / t.samples
+	last := (b + t.samples - 1) / t.samples
+	if t.reach == reachIII {
+		gmin := max(0, a-1632+576) / 576
+		first = gmin * 576 / t.samples
+	}
+	return mpeg.Run{From: int(max(0, first-1)), To: int(min(t.frames, last+1))}
+}
+
+// snap takes a run to the beginning or the end of the file where its sound reaches that far.
+func (t mp3Time) snap(r mpeg.Run) mpeg.Run {
+	if int64(r.From)*t.samples <= t.offset {
+		r.From = 0
+	}
+	if int64(r.To)*t.samples+t.reach >= t.offset+t.length {
+		r.To = int(t.frames)
+	}
+	return r
+}
+
+// heard is the content that depends on the frames of a run.
+func (t mp3Time) heard(r mpeg.Run) run {
+	return run{
+		max(0, int64(r.From)*t.samples-t.offset),
+		max(0, min(t.length, int64(r.To)*t.samples+t.reach-t.offset)),
+	}
+}
+
+// settle turns spans into runs of frames that can be taken out: closed under the bit reservoir,
+// and so far apart that what is kept between two runs is heard.
+func (t mp3Time) settle(s *mpeg.Stream, spans earshot.Spans, fill mpeg.Fill) ([]mpeg.Run, error) {
+	var runs []mpeg.Run
+	for _, r := range t.runs(spans, t.length) {
+		runs = append(runs, t.cover(r))
+	}
+	if t.length == 0 && len(spans) > 0 {
+		runs = []mpeg.Run{{From: 0, To: s.Len()}}
+	}
+	for changed := true; changed; {
+		changed = false
+		var out []mpeg.Run
+		for _, r := range runs {
+			closed, err := s.Close(s.Widen(t.snap(r), fill))
+			if err != nil {
+				return nil, err
+			}
+			changed = changed || closed != r
+			if n := len(out); n > 0 && int64(closed.From)*t.samples <= int64(out[n-1].To)*t.samples+t.reach {
+				out[n-1].From = min(out[n-1].From, closed.From)
+				out[n-1].To = max(out[n-1].To, closed.To)
+				changed = true
+				continue
+			}
+			out = append(out, closed)
+		}
+		runs = out
+	}
+	return runs, nil
+}
+
+func (mp3Codec) Inspect(src io.ReaderAt, size int64) (Info, error) {
+	s, err := mpeg.Scan(src, size)
+	if err != nil {
+		return Info{}, err
+	}
+	t := newMP3Time(s)
+	return Info{
+		Coding: earshot.CodingMP3, Format: mp3Format(s), SampleRate: s.Head.Rate, Channels: s.Head.Channels(),
+		Length: t.endAt(t.length), Leaks: mp3Leaks(s),
+	}, nil
+}
+
+func mp3Format(s *mpeg.Stream) string {
+	version := map[int]string{mpeg.MPEG1: "1", mpeg.MPEG2: "2", mpeg.MPEG25: "2.5"}[s.Head.Version]
+	rate := "variable bitrate"
+	switch {
+	case s.Head.Free:
+		rate = "free format"
+	case s.Fixed:
+		rate = "constant bitrate"
+	}
+	return fmt.Sprintf("MPEG-%s layer %s, %s", version, "III"[:s.Head.Layer], rate)
+}
+
+func mp3Leaks(s *mpeg.Stream) []Leak {
+	var leaks []Leak
+	for _, g := range s.Gaps {
+		what := map[string]string{
+			"ID3v2":           "tags: names, comments, lyrics, chapters, pictures, transcripts",
+			"ID3v1":           "tags: title, artist, comment",
+			"APE":             "tags: any text or picture",
+			"Lyrics3":         "lyrics or a transcript",
+			"VBRI":            "sizes of all stretches of the stream",
+			"truncated frame": "a frame that was cut short",
+		}[g.Kind]
+		if what == "" {
+			what = "bytes that belong to no frame"
+		}
+		leaks = append(leaks, Leak{g.Kind, fmt.Sprintf("%s (%d bytes)", what, g.Size)})
+	}
+	if s.Info.Tells() {
+		leaks = append(leaks, Leak{"LAME tag", "the peak and the gain of the whole recording"})
+	}
+	return leaks
+}
+
+func (mp3Codec) Redact(dst io.Writer, src io.ReaderAt, size int64, e Edit) (Report, error) {
+	s, err := mpeg.Scan(src, size)
+	if err != nil {
+		return Report{}, err
+	}
+	t := newMP3Time(s)
+	fill := map[earshot.Fill]mpeg.Fill{earshot.FillSilence: mpeg.Silence, earshot.FillTone: mpeg.Tone, earshot.FillCut: mpeg.Cut}[e.Fill]
+	runs, err := t.settle(s, e.Spans, fill)
+	if err != nil {
+		return Report{}, err
+	}
+	plan, err := s.Plan(runs, fill)
+	if err != nil {
+		return Report{}, err
+	}
+	r := Report{
+		Coding: earshot.CodingMP3, Fill: e.Fill, Asked: e.Spans, Stripped: mp3Leaks(s),
+		BeforeBytes: size, Length: t.endAt(t.length),
+	}
+	for _, frames := range runs {
+		if h := t.heard(frames); h.from < h.to {
+			r.Erased = append(r.Erased, earshot.Span{Start: t.startAt(h.from), End: t.endAt(h.to)})
+		}
+	}
+	if r.Before, err = digestOf(src, size); err != nil {
+		return Report{}, fmt.Errorf("reading the input: %w", err)
+	}
+	out := newHashingWriter(dst)
+	if err := plan.Write(out, src); err != nil {
+		return Report{}, err
+	}
+	r.After, r.AfterBytes = out.digest(), out.written
+	return r, nil
+}

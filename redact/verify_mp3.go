@@ -1,0 +1,369 @@
+package redact
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+
+	"earshot"
+	"earshot/redact/internal/bits"
+	"earshot/redact/internal/mpeg"
+)
+
+// verify proves an MPEG audio file bit by bit: it walks input and output side by side and accounts
+// for every bit of the output. The output is a row of frames and nothing else; kept frames have
+// the header, the side information and the main data of the input's; the others are blank; and no
+// bit of main data is set that no kept frame owns.
+func (mp3Codec) verify(src io.ReaderAt, srcSize int64, dst io.ReaderAt, dstSize int64, r Report) error {
+	head, err := exactly(dst, 0, 4, dstSize)
+	if err != nil {
+		return err
+	}
+	count := newMP3Walk(src, srcSize, head, false)
+	for ok := true; ok; {
+		if _, ok, err = count.next(); err != nil {
+			return fmt.Errorf("input: %w", err)
+		}
+	}
+	p := mp3Proof{
+		r: r, in: newMP3Walk(src, srcSize, head, false), out: newMP3Walk(dst, dstSize, head, true),
+		frames: count.n, fixed: count.fixed, inInfo: count.info,
+	}
+	if err := p.timeline(); err != nil {
+		return err
+	}
+	if err := p.walk(); err != nil {
+		return err
+	}
+	if p.outInfo = p.out.info; (p.outInfo == nil) != (p.inInfo == nil) {
+		return unproved("an info frame came or went")
+	}
+	if p.outInfo != nil {
+		return p.checkInfo(dst, dstSize)
+	}
+	return nil
+}
+
+// mp3Proof holds the two walks.
+type mp3Proof struct {
+	r               Report
+	in, out         *mp3Walk
+	frames          int64 // of the input
+	fixed           bool
+	inInfo, outInfo []byte
+	runs            []run // frames replaced, in the input
+	owned           []run // bits of the output's main data that frames own
+	checked         int64 // bits of the output's main data proved so far
+}
+
+// timeline finds which frames were replaced: Erased says it exactly.
+func (p *mp3Proof) timeline() error {
+	samples, reach := p.in.perFrame, int64(1056)
+	if p.in.layer != 3 {
+		reach = 480
+	}
+	offset, length := int64(0), p.frames*samples
+	if delay, padding, ok := lameDelays(p.inInfo, p.frames); ok {
+		offset = delay + 529
+		length = max(0, length-offset-max(0, padding-529))
+	}
+	c := clock{p.in.rate}
+	if p.r.Length != c.endAt(length) {
+		return unproved("the length of the sound is reported wrongly")
+	}
+	for _, e := range c.runs(p.r.Erased, length) {
+		f := run{(e.from + offset) / samples, (e.to + offset - reach) / samples}
+		if e.from == 0 {
+			f.from = 0
+		} else if (e.from+offset)%samples != 0 {
+			return unproved("an erased span does not begin with a frame")
+		}
+		if e.to == length {
+			f.to = p.frames
+		} else if (e.to+offset-reach)%samples != 0 {
+			return unproved("an erased span does not end with a frame")
+		}
+		p.runs = append(p.runs, f)
+	}
+	if length == 0 && len(p.r.Asked) > 0 {
+		p.runs = []run{{0, p.frames}}
+	}
+	return nil
+}
+
+func (p *mp3Proof) walk() error {
+	runs := p.runs
+	for k := int64(0); ; {
+		if len(runs) > 0 && k == runs[0].from {
+			if err := p.replaced(runs[0]); err != nil {
+				return err
+			}
+			k = runs[0].to
+			runs = runs[1:]
+			continue
+		}
+		a, okA, err := p.in.next()
+		if err != nil {
+			return fmt.Errorf("input: %w", err)
+		}
+		b, okB, err := p.out.next()
+		if err != nil {
+			return fmt.Errorf("output: %w", err)
+		}
+		if okA != okB {
+			return unproved("the output has too few or too many frames")
+		}
+		if !okA {
+			return p.settle(p.out.end * 8)
+		}
+		if err := p.same(a, b); err != nil {
+			return err
+		}
+		k++
+	}
+}
+
+// same compares a kept frame with its original.
+func (p *mp3Proof) same(a, b mp3Unit) error {
+	if !bytes.Equal(a.lead, b.lead) || a.slot != b.slot {
+		return unproved("header or side information of kept frame %d differs", p.in.n-1)
+	}
+	from := p.in.end - int64(a.slot) - int64(a.back)
+	to := p.out.end - int64(b.slot) - int64(b.back)
+	n := min(int64(a.bits), 8*int64(a.slot+a.back))
+	skip := max(0, -from, -to) // main data that lies before the first frame, and nowhere
+	n -= 8 * skip
+	if n > 0 && !sameBits(p.in.main(from+skip), p.out.main(to+skip), int(n)) {
+		return unproved("main data of kept frame %d differs", p.in.n-1)
+	}
+	return p.own(8*(to+skip), max(0, n))
+}
+
+func sameBits(a, b []byte, n int) bool {
+	whole := n / 8
+	if len(a) < (n+7)/8 || len(b) < (n+7)/8 || !bytes.Equal(a[:whole], b[:whole]) {
+		return false
+	}
+	rest := n % 8
+	return rest == 0 || a[whole]>>(8-rest) == b[whole]>>(8-rest)
+}
+
+// own notes that a frame owns n bits, and settles what no later frame can reach.
+func (p *mp3Proof) own(from, n int64) error {
+	p.owned = append(p.owned, run{from, from + n})
+	return p.settle(8 * (p.out.end - 511 - int64(p.out.slotLen)))
+}
+
+// settle proves that the bits up to to which no frame owns are zero.
+func (p *mp3Proof) settle(to int64) error {
+	for p.checked < to {
+		stop, skip := to, to
+		for _, o := range p.owned {
+			if o.to > p.checked && o.from < stop {
+				stop, skip = max(o.from, p.checked), o.to
+			}
+		}
+		b := p.out.main(p.checked / 8)
+		base := p.checked / 8 * 8
+		if !bits.Zero(b, int(p.checked-base), int(stop-base)) {
+			return unproved("main data that no kept frame owns is not zero, bit %d", p.checked)
+		}
+		if stop == to {
+			p.checked = to
+			break
+		}
+		p.checked = min(to, max(stop, skip))
+	}
+	kept := p.owned[:0]
+	for _, o := range p.owned {
+		if o.to > p.checked {
+			kept = append(kept, o)
+		}
+	}
+	p.owned = kept
+	return nil
+}
+
+// replaced checks the frames that took a run's place. They are as many as before; a cut leaves as
+// many as the next kept frame's main data needs, one at least if sound stands on both sides.
+func (p *mp3Proof) replaced(r run) error {
+	sizes := make([]int, 0, 64)
+	for range r.to - r.from {
+		a, ok, err := p.in.next()
+		if err != nil || !ok {
+			return unproved("the input ends within an erased span: %v", err)
+		}
+		if p.fixed && p.r.Fill != earshot.FillCut {
+			sizes = append(sizes, len(a.lead)+a.slot)
+		}
+	}
+	want := r.to - r.from
+	need := 0
+	if p.r.Fill == earshot.FillCut {
+		want = 1
+		if r.to == p.frames && r.from > 0 {
+			want = 0
+		}
+		if r.to < p.frames {
+			var err error
+			if need, err = p.in.peekBack(); err != nil {
+				return err
+			}
+		}
+	}
+	var first []byte
+	slots := 0
+	for i := int64(0); i < want || p.r.Fill == earshot.FillCut && want > 0 && slots < need; i++ {
+		b, ok, err := p.out.next()
+		if err != nil || !ok {
+			return unproved("the output ends within an erased span: %v", err)
+		}
+		if len(sizes) > 0 {
+			if sizes[i] != len(b.lead)+b.slot {
+				return unproved("a silent frame differs in size from the frame that it replaces")
+			}
+		} else if first == nil {
+			first = bytes.Clone(b.lead[:4])
+		} else if !bytes.Equal(first, b.lead[:4]) {
+			return unproved("silent frames of a span differ from each other")
+		}
+		slots += b.slot
+		if err := p.blank(b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// blank checks one silent or tone frame.
+func (p *mp3Proof) blank(b mp3Unit) error {
+	if b.lead[2]&1 != 0 || b.lead[3]&0x30 != 0 {
+		return unproved("private or mode bits in a silent frame")
+	}
+	if p.out.layer != 3 {
+		if b.lead[1]&1 == 0 {
+			return unproved("a silent frame with a CRC")
+		}
+		return p.own(8*p.out.end, 0)
+	}
+	side := bytes.Clone(b.lead[len(b.lead)-p.out.side:])
+	bits.Put(side, 0, p.out.backBits, 0)
+	if bits.Zero(side, 0, 8*len(side)) {
+		return p.own(8*p.out.end, 0)
+	}
+	want, data, n := mpeg.ToneFrame(b.lead[:4])
+	at := p.out.end - int64(b.slot) - int64(b.back)
+	if p.r.Fill != earshot.FillTone || !bytes.Equal(side, want) || !sameBits(p.out.main(at), data, n) {
+		return unproved("a frame in an erased span is neither silent nor a tone")
+	}
+	return p.own(8*at, int64(n))
+}
+
+// lameDelays reads what a gapless player leaves out. A file that lost frames lost its padding.
+func lameDelays(info []byte, frames int64) (delay, padding int64, ok bool) {
+	at := bytes.Index(info, []byte("Info"))
+	if x := bytes.Index(info, []byte("Xing")); at < 0 || x >= 0 && x < at {
+		at = x
+	}
+	if at < 0 || at+8 > len(info) {
+		return 0, 0, false
+	}
+	flags := binary.BigEndian.Uint32(info[at+4:])
+	end := at + 8
+	for bit, n := range []int{4, 4, 100, 4} {
+		if flags>>bit&1 == 1 {
+			end += n
+		}
+	}
+	if end+24 > len(info) {
+		return 0, 0, false
+	}
+	switch string(info[end : end+4]) {
+	case "LAME", "Lavf", "Lavc":
+	default:
+		return 0, 0, false
+	}
+	d := binary.BigEndian.Uint32(info[end+20:]) & 0xFFFFFF
+	delay, padding = int64(d>>12), int64(d&0xFFF)
+	if flags&1 == 1 && int64(binary.BigEndian.Uint32(info[at+8:])) > frames {
+		padding = 0
+	}
+	return delay, padding, true
+}
+
+// checkInfo checks the output's info frame: true counts, no peak, no gain, the music CRC right.
+func (p *mp3Proof) checkInfo(dst io.ReaderAt, dstSize int64) error {
+	b := p.outInfo
+	at := p.out.side + 4
+	if at+8 > len(b) || string(b[at:at+4]) != "Xing" && string(b[at:at+4]) != "Info" {
+		at += 2
+	}
+	flags := binary.BigEndian.Uint32(b[at+4:])
+	if flags > 15 {
+		return unproved("unknown flags in the info frame")
+	}
+	at += 8
+	if flags&1 != 0 {
+		if int64(binary.BigEndian.Uint32(b[at:])) != p.out.n {
+			return unproved("the info frame counts the frames wrongly")
+		}
+		at += 4
+	}
+	if flags&2 != 0 {
+		if binary.BigEndian.Uint32(b[at:]) != uint32(dstSize) {
+			return unproved("the info frame counts the bytes wrongly")
+		}
+		at += 4
+	}
+	if flags&4 != 0 {
+		at += 100
+	}
+	if flags&8 != 0 {
+		at += 4
+	}
+	if _, _, ok := lameDelays(b, p.out.n); !ok {
+		if !allZero(b[at:]) {
+			return unproved("unknown bytes in the info frame")
+		}
+		return nil
+	}
+	if !allZero(b[at+11 : at+19]) {
+		return unproved("the info frame tells peak or gain")
+	}
+	if at+36 > len(b) {
+		return nil
+	}
+	if !allZero(b[at+36:]) {
+		return unproved("bytes behind the info frame's fields")
+	}
+	crc := uint16(0)
+	body := io.NewSectionReader(dst, int64(len(b)), dstSize-int64(len(b)))
+	var table [256]uint16
+	for i := range table {
+		v := uint16(i)
+		for range 8 {
+			v = v>>1 ^ 0xA001*(v&1)
+		}
+		table[i] = v
+	}
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := body.Read(buf)
+		for _, v := range buf[:n] {
+			crc = crc>>8 ^ table[byte(crc)^v]
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("reading the output: %w", err)
+		}
+	}
+	if binary.BigEndian.Uint16(b[at+32:]) != crc {
+		return unproved("the music CRC is wrong")
+	}
+	return nil
+}
+
+func allZero(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
