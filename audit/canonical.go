@@ -200,3 +200,16 @@ func (s *scanner) integer() error {
 	}
 	return nil
 }
+
+// strictJSON decodes one JSON value and refuses unknown keys and bytes after it.
+func strictJSON(text []byte, to any) error {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(to); err != nil {
+		return err
+	}
+	if dec.More() {
+		return errors.New("there is more after the first value")
+	}
+	return nil
+}

@@ -1,0 +1,109 @@
+package audit
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+)
+
+// Keys are a log's secrets: the key that signs checkpoints and the one that makes tags.
+type Keys struct {
+	Signer   note.Signer
+	Verifier note.Verifier
+	VKey     string // the public key in the form that auditors are given
+	Tagger   *Tagger
+}
+
+const (
+	signingFile = "log.key"
+	publicFile  = "log.vkey"
+	tagFile     = "tag.key"
+)
+
+// CreateKeys makes the keys of the log with the given origin (a name such as
+// example.org/earshot/2026, without a scheme) in dir. Secret files are readable by their owner
+// only. Keys that are already there are never overwritten.
+func CreateKeys(dir, origin string) (*Keys, error) {
+	skey, vkey, err := note.GenerateKey(rand.Reader, origin)
+	if err != nil {
+		return nil, fmt.Errorf("making the key of the log %q: %w", origin, err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the folder of keys: %w", err)
+	}
+	tag := make([]byte, 32)
+	_, _ = rand.Read(tag) // never fails, see crypto/rand
+	for _, f := range []struct {
+		name string
+		text string
+		mode fs.FileMode
+	}{
+		{signingFile, skey + "\n", 0o600},
+		{publicFile, vkey + "\n", 0o644},
+		{tagFile, fmt.Sprintf("%x\n", tag), 0o600},
+	} {
+		if err := writeNew(filepath.Join(dir, f.name), f.text, f.mode); err != nil {
+			return nil, fmt.Errorf("storing %s: %w", f.name, err)
+		}
+	}
+	return OpenKeys(dir)
+}
+
+func writeNew(path, text string, mode fs.FileMode) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// OpenKeys reads the keys in dir. A secret file that others may read is refused.
+func OpenKeys(dir string) (*Keys, error) {
+	var k Keys
+	skey, err := readSecret(filepath.Join(dir, signingFile))
+	if err != nil {
+		return nil, err
+	}
+	if k.Signer, err = note.NewSigner(skey); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", signingFile, err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, publicFile))
+	if err != nil {
+		return nil, fmt.Errorf("reading the log's public key: %w", err)
+	}
+	k.VKey = strings.TrimSpace(string(text))
+	if k.Verifier, err = note.NewVerifier(k.VKey); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", publicFile, err)
+	}
+	tag, err := readSecret(filepath.Join(dir, tagFile))
+	if err != nil {
+		return nil, err
+	}
+	if k.Tagger, err = NewTagger([]byte(tag)); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", tagFile, err)
+	}
+	return &k, nil
+}
+
+func readSecret(path string) (string, error) {
+	name := filepath.Base(path)
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", fmt.Errorf("reading the secret %s: %w", name, err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return "", fmt.Errorf("the secret %s may be read by others (mode %04o): run chmod 600 on it", name, info.Mode().Perm())
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("reading the secret %s: %w", name, err)
+	}
+	return strings.TrimSpace(string(text)), nil
+}

@@ -1,0 +1,342 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"earshot"
+	"earshot/audit"
+	"earshot/policies"
+	"earshot/retention"
+	"earshot/storage"
+	"earshot/storage/catalog"
+	"earshot/storage/embedded"
+
+	"github.com/goccy/go-yaml"
+)
+
+// Config is the configuration file. Relative paths count from the file's folder. Only this file of
+// the program knows the difference between the default installation and a larger one.
+type Config struct {
+	Store   StoreConfig `yaml:"store"`
+	Catalog string      `yaml:"catalog"` // SQLite file; default catalog.db
+	Keys    string      `yaml:"keys"`    // folder of the log's keys; default keys
+	Log     LogConfig   `yaml:"log"`
+	// Policies is a folder; every .yaml in it that does not end in .test.yaml is a policy.
+	Policies string       `yaml:"policies"`
+	Spool    string       `yaml:"spool"`   // folder for sound under redaction; default the system's
+	Workers  int          `yaml:"workers"` // recordings handled at once; default 8
+	Layout   LayoutConfig `yaml:"layout"`
+	// KeepMetadata lists further user metadata that survives a redaction, besides the names in
+	// layout.metadata. A trailing * stands for any ending.
+	KeepMetadata []string `yaml:"keep_metadata"`
+	Listen       string   `yaml:"listen"` // of earshot serve; default 127.0.0.1:8470
+
+	dir string
+}
+
+// StoreConfig says where the recordings are: embedded, or an S3 endpoint.
+type StoreConfig struct {
+	Embedded      string `yaml:"embedded"` // folder of the embedded S3 server
+	Endpoint      string `yaml:"endpoint"` // http://HOST:PORT or https://HOST
+	Region        string `yaml:"region"`
+	AccessKey     string `yaml:"access_key"`      // or $EARSHOT_ACCESS_KEY
+	AccessKeyFile string `yaml:"access_key_file"` // a file that holds it
+	SecretKeyFile string `yaml:"secret_key_file"` // a file that holds it, or $EARSHOT_SECRET_KEY
+}
+
+// LogConfig says where the log is written.
+type LogConfig struct {
+	Bucket string `yaml:"bucket"` // default earshot-log
+	Prefix string `yaml:"prefix"`
+	Origin string `yaml:"origin"` // the log's name, such as example.org/earshot/2026
+}
+
+// LayoutConfig is retention.Layout as it is written down.
+type LayoutConfig struct {
+	Recording  string                     `yaml:"recording"`
+	Companions map[string]CompanionConfig `yaml:"companions"`
+	Metadata   map[string]string          `yaml:"metadata"`
+}
+
+// CompanionConfig is where the companions of a class lie, and what a redaction does to them.
+type CompanionConfig struct {
+	Key      string `yaml:"key"`
+	OnRedact string `yaml:"on_redact"` // delete, trim, keep or review
+}
+
+func (a *app) config() (*Config, error) {
+	text, err := os.ReadFile(a.configPath)
+	if err != nil {
+		return nil, hint(fmt.Errorf("reading the configuration: %w", err))
+	}
+	var c Config
+	dec := yaml.NewDecoder(bytes.NewReader(text), yaml.DisallowUnknownField(), yaml.Strict())
+	if err := dec.Decode(&c); err != nil {
+		return nil, fmt.Errorf("configuration %s: %s", a.configPath, strings.Join(strings.Fields(firstLine(yaml.FormatError(err, false, false))), " "))
+	}
+	abs, err := filepath.Abs(a.configPath)
+	if err != nil {
+		return nil, err
+	}
+	c.dir = filepath.Dir(abs)
+	if err := c.check(); err != nil {
+		return nil, fmt.Errorf("configuration %s: %w", a.configPath, err)
+	}
+	return &c, nil
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
+	return line
+}
+
+func (c *Config) check() error {
+	set := func(p *string, otherwise string) {
+		if *p == "" {
+			*p = otherwise
+		}
+	}
+	set(&c.Catalog, "catalog.db")
+	set(&c.Keys, "keys")
+	set(&c.Policies, "policies")
+	set(&c.Log.Bucket, "earshot-log")
+	set(&c.Listen, "127.0.0.1:8470")
+	for _, p := range []*string{&c.Catalog, &c.Keys, &c.Policies, &c.Spool, &c.Store.Embedded, &c.Store.AccessKeyFile, &c.Store.SecretKeyFile} {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(c.dir, *p)
+		}
+	}
+	switch {
+	case c.Store.Embedded == "" && c.Store.Endpoint == "":
+		return errors.New("store: give endpoint, or embedded with a folder")
+	case c.Store.Embedded != "" && c.Store.Endpoint != "":
+		return errors.New("store: embedded and endpoint exclude one another")
+	case c.Log.Origin == "":
+		return errors.New("log.origin is missing: a name of your own for the log, such as example.org/earshot/2026")
+	case c.Workers < 0 || c.Workers > 256:
+		return fmt.Errorf("workers: %d is not between 1 and 256", c.Workers)
+	}
+	_, err := c.layout()
+	return err
+}
+
+func (c *Config) layout() (retention.Layout, error) {
+	l := retention.Layout{Recording: c.Layout.Recording, Metadata: retention.DefaultMetadata()}
+	for class, k := range c.Layout.Companions {
+		rule := earshot.CompanionRule(k.OnRedact)
+		if !slices.Contains([]earshot.CompanionRule{"", earshot.CompanionDelete, earshot.CompanionTrim, earshot.CompanionKeep, earshot.CompanionReview}, rule) {
+			return l, fmt.Errorf("layout.companions.%s.on_redact: %q is not delete, trim, keep or review", class, k.OnRedact)
+		}
+		l.Companions = append(l.Companions, retention.CompanionLayout{Class: class, Key: k.Key, OnRedact: rule})
+	}
+	m := &l.Metadata
+	fields := map[string]*string{
+		"captured": &m.Captured, "subject": &m.Subject, "device": &m.Device, "locale": &m.Locale, "source": &m.Source,
+		"wake_start": &m.WakeStart, "wake_end": &m.WakeEnd, "wake_word": &m.WakeWord,
+	}
+	for name, v := range c.Layout.Metadata {
+		to, ok := fields[name]
+		if !ok {
+			return l, fmt.Errorf("layout.metadata.%s: not a fact that metadata can carry (captured, subject, device, locale, source, wake_start, wake_end, wake_word)", name)
+		}
+		*to = strings.TrimPrefix(strings.ToLower(v), "x-amz-meta-")
+	}
+	return l, retention.CheckLayout(l)
+}
+
+// installation is everything that commands work with.
+type installation struct {
+	cfg      *Config
+	server   *embedded.Server // nil with a store of one's own
+	store    *storage.Store
+	options  storage.Options
+	db       *catalog.DB
+	keys     *audit.Keys
+	log      *audit.Log
+	policies []*policies.Policy
+	runner   *retention.Runner
+}
+
+func (i *installation) close() {
+	if i.db != nil {
+		_ = i.db.Close()
+	}
+	if i.server != nil {
+		_ = i.server.Close()
+	}
+}
+
+// connect opens the store only.
+func (a *app) connect(ctx context.Context) (*installation, error) {
+	c, err := a.config()
+	if err != nil {
+		return nil, err
+	}
+	return a.connectTo(ctx, c)
+}
+
+func (a *app) connectTo(ctx context.Context, c *Config) (*installation, error) {
+	i := &installation{cfg: c}
+	layout, err := c.layout()
+	if err != nil {
+		return nil, err
+	}
+	m := layout.Metadata
+	i.options = storage.Options{
+		Endpoint: c.Store.Endpoint, Region: c.Store.Region,
+		KeepMetadata: append([]string{m.Captured, m.Subject, m.Device, m.Locale, m.Source, m.WakeStart, m.WakeEnd, m.WakeWord, "earshot-*"}, c.KeepMetadata...),
+	}
+	if c.Store.Embedded != "" {
+		if i.server, err = embedded.Start(ctx, c.Store.Embedded, "store"); err != nil {
+			return nil, err
+		}
+		i.options.Endpoint, i.options.Region = i.server.Endpoint, embedded.Region
+		i.options.AccessKey, i.options.SecretKey = i.server.AccessKey, i.server.SecretKey
+	} else if i.options.AccessKey, i.options.SecretKey, err = c.credentials(); err != nil {
+		return nil, err
+	}
+	if i.store, err = storage.Connect(i.options); err != nil {
+		i.close()
+		return nil, err
+	}
+	return i, nil
+}
+
+// credentials come from the environment or from files, never from flags.
+func (c *Config) credentials() (access, secret string, err error) {
+	access, secret = envOr("EARSHOT_ACCESS_KEY", c.Store.AccessKey), os.Getenv("EARSHOT_SECRET_KEY")
+	for _, f := range []struct {
+		path string
+		to   *string
+	}{{c.Store.AccessKeyFile, &access}, {c.Store.SecretKeyFile, &secret}} {
+		if *f.to != "" || f.path == "" {
+			continue
+		}
+		text, err := os.ReadFile(f.path)
+		if err != nil {
+			return "", "", fmt.Errorf("reading the store's credentials: %w", err)
+		}
+		*f.to = strings.TrimSpace(string(text))
+	}
+	return access, secret, nil
+}
+
+// open opens the whole installation.
+func (a *app) open(ctx context.Context) (*installation, error) {
+	i, err := a.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.openRest(ctx, i); err != nil {
+		i.close()
+		return nil, err
+	}
+	return i, nil
+}
+
+func (a *app) openRest(ctx context.Context, i *installation) (err error) {
+	if i.db, err = catalog.Open(ctx, catalog.Options{Path: i.cfg.Catalog}); err != nil {
+		return err
+	}
+	if i.keys, err = audit.OpenKeys(i.cfg.Keys); err != nil {
+		return err
+	}
+	tiles, err := i.tiles(ctx)
+	if err != nil {
+		return err
+	}
+	i.log, err = audit.Open(ctx, audit.Options{Tiles: tiles, Head: i.db.Head(), Signer: i.keys.Signer, Verifier: i.keys.Verifier})
+	if err != nil {
+		return err
+	}
+	if i.policies, err = loadPolicies(i.cfg.Policies); err != nil {
+		return err
+	}
+	by, err := a.principal()
+	if err != nil {
+		return err
+	}
+	i.runner, err = a.newRunner(i, by)
+	return err
+}
+
+func (a *app) newRunner(i *installation, by earshot.Principal) (*retention.Runner, error) {
+	layout, err := i.cfg.layout()
+	if err != nil {
+		return nil, err
+	}
+	if i.cfg.Spool != "" {
+		if err := os.MkdirAll(i.cfg.Spool, 0o700); err != nil {
+			return nil, fmt.Errorf("making the spool folder: %w", err)
+		}
+	}
+	return retention.New(retention.Options{
+		Store: i.store, Catalog: i.db, Log: i.log, Tagger: i.keys.Tagger, Policies: i.policies, Layout: layout,
+		By: by, Producer: "earshot/" + version(), Spool: i.cfg.Spool, Workers: i.cfg.Workers, Logger: a.logger(), Progress: a.progress(),
+	})
+}
+
+func (i *installation) tiles(ctx context.Context) (*storage.Folder, error) {
+	b, err := i.store.Bucket(ctx, i.cfg.Log.Bucket)
+	if err != nil {
+		return nil, fmt.Errorf("the log's bucket: %w", err)
+	}
+	return b.Folder(i.cfg.Log.Prefix, 0), nil
+}
+
+// loadPolicies reads all policies of a folder; every error of every file is shown at once.
+func loadPolicies(dir string) ([]*policies.Policy, error) {
+	files, err := policyFiles(dir)
+	if err != nil {
+		return nil, err
+	}
+	var out []*policies.Policy
+	var errs []error
+	names := map[string]string{}
+	for _, f := range files {
+		p, err := loadPolicy(f)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if other, ok := names[p.Name()]; ok {
+			errs = append(errs, fmt.Errorf("%s: the policy %q is in %s already", f, p.Name(), other))
+		}
+		names[p.Name()] = f
+		out = append(out, p)
+	}
+	return out, errors.Join(errs...)
+}
+
+func policyFiles(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("reading the folder of policies: %w", err)
+	}
+	var files []string
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".yaml") && !strings.HasSuffix(e.Name(), ".test.yaml") && !e.IsDir() {
+			files = append(files, filepath.Join(dir, e.Name()))
+		}
+	}
+	return files, nil
+}
+
+func loadPolicy(file string) (*policies.Policy, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading a policy: %w", err)
+	}
+	doc, err := policies.Parse(file, text)
+	if err != nil {
+		return nil, err
+	}
+	return policies.Compile(doc)
+}

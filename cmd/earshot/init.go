@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"earshot/audit"
+	"earshot/policies/packs"
+	"earshot/storage/catalog"
+
+	"github.com/spf13/cobra"
+)
+
+// configTemplate is the configuration that init writes; its comments are the manual.
+const configTemplate = `# Configuration of earshot. Relative paths count from this file's folder.
+store:
+%s
+catalog: catalog.db
+keys: keys            # the log's signing key and the key of its pseudonyms; keep backups of it, apart
+log:
+  bucket: earshot-log # better in another account, with object lock
+  origin: %s
+policies: policies    # every .yaml in it is in force
+spool: spool          # sound under redaction; files there have no names and go with the process
+
+# Which object is what. {id}, {subject}, {device}, {locale}, {source}, {coding} stand for one part of
+# the path, {captured:2006/01/02} for a date in Go's notation, {any} for anything.
+layout:
+  recording: "clips/{subject}/{device}/{captured:2006/01/02}/{id}.{coding}"
+  companions:
+    event:      {key: "events/{id}.json"}
+    transcript: {key: "transcripts/{id}.json"}
+    voiceprint: {key: "voiceprints/{subject}/{id}.bin"}
+  # Names of object metadata (x-amz-meta-...) or tags that carry facts; these are the defaults.
+  metadata: {captured: captured-at, subject: subject, device: device, locale: locale, source: source}
+# keep_metadata: [firmware]   # further metadata that survives a redaction
+# workers: 8
+# listen: 127.0.0.1:8470      # health and readiness of earshot serve
+`
+
+type initOptions struct {
+	endpoint, region, origin, bucket string
+	packs                            []string
+}
+
+func newInit(a *app) *cobra.Command {
+	var o initOptions
+	c := command("init DIR", "Make an installation: configuration, catalog, keys, log and a first policy",
+		`Without --endpoint the installation has its own S3 server on a folder. Nothing that exists is overwritten.
+With --endpoint the credentials are read from $EARSHOT_ACCESS_KEY and $EARSHOT_SECRET_KEY, or later from the
+files that the configuration names.`, cobra.ExactArgs(1),
+		func(cmd *cobra.Command, args []string) error {
+			if err := a.initialise(cmd.Context(), args[0], o); err != nil {
+				return err
+			}
+			a.say("made %s\nnext: put your policies into %s, then earshot --config %s doctor",
+				args[0], filepath.Join(args[0], "policies"), filepath.Join(args[0], "earshot.yaml"))
+			return nil
+		})
+	c.Flags().StringVar(&o.endpoint, "endpoint", "", "S3 endpoint, such as https://s3.example.org (default: an embedded store)")
+	c.Flags().StringVar(&o.region, "region", "", "the endpoint's region")
+	c.Flags().StringVar(&o.origin, "origin", "earshot.local/log", "name of the log, such as example.org/earshot/2026")
+	c.Flags().StringVar(&o.bucket, "bucket", "voice", "bucket that the first policies speak of")
+	c.Flags().StringSliceVar(&o.packs, "pack", []string{"voice-assistant"}, "policy packs to begin with (earshot policy packs lists them)")
+	return c
+}
+
+func (a *app) initialise(ctx context.Context, dir string, o initOptions) error {
+	path := filepath.Join(dir, "earshot.yaml")
+	if _, err := os.Stat(path); err == nil {
+		return fmt.Errorf("%s exists already; init changes nothing", path)
+	}
+	for _, d := range []string{dir, filepath.Join(dir, "policies"), filepath.Join(dir, "spool")} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return fmt.Errorf("making the installation's folder: %w", err)
+		}
+	}
+	store := "  embedded: store"
+	if o.endpoint != "" {
+		store = "  endpoint: " + o.endpoint + "\n  access_key_file: access.key\n  secret_key_file: secret.key"
+		if o.region != "" {
+			store += "\n  region: " + o.region
+		}
+	}
+	for _, name := range o.packs {
+		policy, _, err := packs.Open(name)
+		if err != nil {
+			return fmt.Errorf("%w: %w", errUsage, err)
+		}
+		text := withBucket(string(policy), o.bucket)
+		if err := writeNew(filepath.Join(dir, "policies", name+".yaml"), text); err != nil {
+			return err
+		}
+	}
+	if err := writeNew(path, fmt.Sprintf(configTemplate, store, o.origin)); err != nil {
+		return err
+	}
+	a.configPath = path
+	return a.createLog(ctx, o.origin)
+}
+
+// withBucket puts a bucket's name into the scope of a pack.
+func withBucket(policy, bucket string) string {
+	lines := strings.Split(policy, "\n")
+	for i, line := range lines {
+		if strings.HasPrefix(strings.TrimSpace(line), "scope:") && strings.Contains(line, "{") {
+			indent := line[:strings.Index(line, "scope:")]
+			lines[i] = indent + "scope: {bucket: " + bucket + ", prefix: clips/}"
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+func writeNew(path, text string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
+}
+
+// createLog makes the keys, the catalog, the log's bucket and the empty log.
+func (a *app) createLog(ctx context.Context, origin string) error {
+	i, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer i.close()
+	if i.keys, err = audit.CreateKeys(i.cfg.Keys, origin); err != nil {
+		return err
+	}
+	if i.db, err = catalog.Create(ctx, catalog.Options{Path: i.cfg.Catalog}); err != nil {
+		return err
+	}
+	if i.cfg.Store.Embedded != "" {
+		if err := i.store.MakeBucket(ctx, i.cfg.Log.Bucket, true, true); err != nil {
+			return err
+		}
+	}
+	tiles, err := i.tiles(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = audit.Create(ctx, audit.Options{Tiles: tiles, Head: i.db.Head(), Signer: i.keys.Signer, Verifier: i.keys.Verifier})
+	return err
+}

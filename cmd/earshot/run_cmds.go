@@ -1,0 +1,192 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"earshot"
+	"earshot/retention"
+
+	"github.com/spf13/cobra"
+)
+
+func newScan(a *app) *cobra.Command {
+	return command("scan [POLICY...]", "List the recordings in the scopes of policies into the catalog",
+		"A scan that is cut off goes on where it stopped. Nothing in the store is changed.", cobra.ArbitraryArgs,
+		func(cmd *cobra.Command, args []string) error {
+			i, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer i.close()
+			if _, err := i.runner.Settle(cmd.Context()); err != nil {
+				return err
+			}
+			found, err := i.runner.Scan(cmd.Context(), args...)
+			for _, s := range found {
+				if err := a.emit(s, func(w io.Writer) {
+					fmt.Fprintf(w, "s3://%s/%s: %d recordings (%d new, %d changed, %d gone), %d other objects left alone\n",
+						s.Scope.Bucket, s.Scope.Prefix, s.Listed, s.New, s.Changed, s.Gone, s.Other)
+				}); err != nil {
+					return err
+				}
+			}
+			return err
+		})
+}
+
+func newPlan(a *app) *cobra.Command {
+	var noScan bool
+	c := command("plan [POLICY...]", "Decide what is due and seal it as a run, without touching anything",
+		`The buckets are scanned first. The plan is shown with the reason for each recording; earshot show RUN
+shows it again. A plan beyond a policy's limits needs approvals before it can be applied.`, cobra.ArbitraryArgs,
+		func(cmd *cobra.Command, args []string) error {
+			i, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer i.close()
+			if _, err := i.runner.Settle(cmd.Context()); err != nil {
+				return err
+			}
+			if !noScan {
+				if _, err := i.runner.Scan(cmd.Context(), args...); err != nil {
+					return err
+				}
+			}
+			p, err := i.runner.Plan(cmd.Context(), args...)
+			if err != nil {
+				return err
+			}
+			if _, err := i.log.Publish(cmd.Context()); err != nil {
+				return err
+			}
+			if err := a.showRun(cmd.Context(), i, p.Run, 0); err != nil {
+				return err
+			}
+			if p.Unread > 0 {
+				return fmt.Errorf("%w: the facts of %d recording(s) could not be read; they are kept, and looked at again by the next plan", errPartly, p.Unread)
+			}
+			return nil
+		})
+	c.Flags().BoolVar(&noScan, "no-scan", false, "plan from what the catalog knows, without listing the buckets")
+	return c
+}
+
+func newShow(a *app) *cobra.Command {
+	var limit int
+	c := command("show [RUN]", "Show a run with its actions and their reasons, or list the latest runs",
+		"With --json each action is a line; the first line is the run itself.", cobra.MaximumNArgs(1),
+		func(cmd *cobra.Command, args []string) error {
+			i, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer i.close()
+			if len(args) == 1 {
+				run, err := i.db.Run(cmd.Context(), earshot.RunID(args[0]))
+				if err != nil {
+					return err
+				}
+				return a.showRun(cmd.Context(), i, run, limit)
+			}
+			runs, err := i.db.Runs(cmd.Context(), 20)
+			if err != nil {
+				return err
+			}
+			for _, run := range runs {
+				if err := a.emit(run, func(w io.Writer) {
+					fmt.Fprintf(w, "%s  %-9s  %6d actions of %d recordings  %s\n", run.ID, run.State, run.Actions, run.Considered, run.Policy)
+				}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	c.Flags().IntVar(&limit, "limit", 0, "show at most that many actions (default: all)")
+	return c
+}
+
+func newApprove(a *app) *cobra.Command {
+	return command("approve RUN DIGEST", "Approve exactly the plan that show printed",
+		`The digest (at least 12 digits of it) is the one that earshot show RUN prints: it stands for every action
+of the plan. Who planned a run cannot approve it.`, cobra.ExactArgs(2),
+		func(cmd *cobra.Command, args []string) error {
+			i, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer i.close()
+			run, err := i.db.Run(cmd.Context(), earshot.RunID(args[0]))
+			if err != nil {
+				return err
+			}
+			given := strings.ToLower(args[1])
+			if len(given) < 12 {
+				return fmt.Errorf("%w: give at least 12 digits of the digest", errUsage)
+			}
+			if !strings.HasPrefix(run.Digest.String(), given) {
+				return fmt.Errorf("%w: run %s has the digest %s, not %s; look at it again with earshot show %s", retention.ErrStaleRun, run.ID, run.Digest.Short(), args[1], run.ID)
+			}
+			by, err := a.principal()
+			if err != nil {
+				return err
+			}
+			run, err = i.runner.Approve(cmd.Context(), run.ID, run.Digest, by)
+			if err != nil {
+				return err
+			}
+			if _, err := i.log.Publish(cmd.Context()); err != nil {
+				return err
+			}
+			return a.emit(run, func(w io.Writer) {
+				if run.State == earshot.RunApproved {
+					fmt.Fprintf(w, "run %s is approved; earshot apply %s carries it out\n", run.ID, run.ID)
+				} else {
+					fmt.Fprintf(w, "noted; run %s needs %d approvals in all\n", run.ID, run.ApprovalsNeeded)
+				}
+			})
+		})
+}
+
+func newApply(a *app) *cobra.Command {
+	return command("apply RUN", "Carry out an approved run, or go on with one that was cut off",
+		`Every action is announced in the log before it is done, and its outcome is logged after a fresh look at
+the store. A recording that changed, or that came under a hold, is skipped. Ctrl-C stops before the next
+action; apply again goes on.`, cobra.ExactArgs(1),
+		func(cmd *cobra.Command, args []string) error {
+			i, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer i.close()
+			done, err := i.runner.Apply(cmd.Context(), earshot.RunID(args[0]))
+			if done.Run.ID != "" && done.Run.State != "" {
+				if emitErr := a.emit(done, func(w io.Writer) { printApplied(w, done) }); emitErr != nil {
+					return emitErr
+				}
+			}
+			if err == nil && done.Failed > 0 {
+				err = fmt.Errorf("%w: %d action(s) failed; earshot show %s says why", errPartly, done.Failed, args[0])
+			}
+			return err
+		})
+}
+
+func printApplied(w io.Writer, d retention.Applied) {
+	fmt.Fprintf(w, "run %s is %s: %d deleted, %d redacted, %d skipped, %d failed, %d unfinished; %s freed\n",
+		d.Run.ID, d.Run.State, d.Deleted, d.Redacted, d.Skipped, d.Failed, d.Unfinished, bytesText(d.BytesFreed))
+}
+
+func bytesText(n int64) string {
+	switch {
+	case n < 1<<10:
+		return fmt.Sprintf("%d bytes", n)
+	case n < 1<<20:
+		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
+	case n < 1<<30:
+		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+	}
+	return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
+}

@@ -1,0 +1,381 @@
+package retention
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	"earshot"
+	"earshot/audit"
+	"earshot/storage"
+	"earshot/storage/catalog"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Applied is what came of applying a run.
+type Applied struct {
+	Run        earshot.Run `json:"run"`
+	Deleted    int         `json:"deleted"`
+	Redacted   int         `json:"redacted"`
+	Skipped    int         `json:"skipped"`
+	Failed     int         `json:"failed"`
+	Unfinished int         `json:"unfinished"` // intents without outcome: the store did not answer
+	BytesFreed int64       `json:"bytes_freed"`
+}
+
+// applyBatch is how many intents are published at a time; it bounds what a crash leaves to settle.
+const applyBatch = 64
+
+// Apply carries out an approved run, or goes on with one that was cut off. When ctx ends, no
+// further action is begun, those under way are brought to an end, and the rest of the run stays
+// planned. Actions that no longer fit are skipped with the reason; one that fails does not stop
+// the others.
+func (r *Runner) Apply(ctx context.Context, id earshot.RunID) (Applied, error) {
+	release, err := r.o.Catalog.Exclusive("apply")
+	if err != nil {
+		return Applied{}, err
+	}
+	defer release()
+	if _, err := r.settle(ctx); err != nil {
+		return Applied{}, err
+	}
+	run, err := r.begin(ctx, id)
+	if err != nil {
+		return Applied{Run: run}, err
+	}
+	if run.State != earshot.RunDone {
+		err = r.applyAll(ctx, run)
+	}
+	out, sumErr := r.summary(context.WithoutCancel(ctx), run)
+	return out, errors.Join(err, sumErr)
+}
+
+// begin checks that the run may be applied now.
+func (r *Runner) begin(ctx context.Context, id earshot.RunID) (earshot.Run, error) {
+	run, err := r.o.Catalog.Run(ctx, id)
+	if err != nil {
+		return run, err
+	}
+	switch {
+	case run.State == earshot.RunDone:
+		return run, nil
+	case run.State == earshot.RunSealed:
+		return run, fmt.Errorf("%w: run %s needs %d approval(s), since %s: earshot approve %s %s", ErrNotApproved, id,
+			run.ApprovalsNeeded, run.WhyApproval, id, run.Digest.Short())
+	case run.State != earshot.RunApproved && run.State != earshot.RunApplying:
+		return run, fmt.Errorf("%w: run %s is %s", ErrStaleRun, id, run.State)
+	case run.PolicyDigest != r.rules.digest:
+		return run, fmt.Errorf("%w: run %s was planned under other policies than are in force now; plan again", ErrStaleRun, id)
+	case r.now().Sub(run.AsOf) > planLife:
+		return run, fmt.Errorf("%w: run %s was planned on %s, more than a week ago; plan again", ErrStaleRun, id, run.AsOf.Format("2006-01-02"))
+	}
+	digest, err := r.recompute(ctx, run)
+	if err != nil {
+		return run, err
+	}
+	if digest != run.Digest {
+		return run, fmt.Errorf("%w: the actions of run %s are not those that were sealed; plan again, and find out who changed the catalog", ErrStaleRun, id)
+	}
+	if run.State == earshot.RunApproved {
+		run.State = earshot.RunApplying
+		return run, r.o.Catalog.Move(ctx, run, nil, earshot.RunApproved)
+	}
+	return run, nil
+}
+
+func (r *Runner) applyAll(ctx context.Context, run earshot.Run) error {
+	from, done := 0, 0
+	var unfinished int
+	for {
+		batch, err := r.o.Catalog.Actions(ctx, run.ID, earshot.ActionPlanned, from, applyBatch)
+		if err != nil {
+			return err
+		}
+		if len(batch) == 0 {
+			break
+		}
+		from = batch[len(batch)-1].Seq + 1
+		n, err := r.applyBatch(ctx, run, batch, &done)
+		unfinished += n
+		if err != nil {
+			return err
+		}
+	}
+	if unfinished > 0 {
+		return fmt.Errorf("%w: %d action(s) of run %s wait for the store; run earshot apply %s again", ErrPartly, unfinished, run.ID, run.ID)
+	}
+	return r.finish(ctx, run)
+}
+
+// applyBatch takes a batch from planned to settled and returns how many it could not settle.
+func (r *Runner) applyBatch(ctx context.Context, run earshot.Run, batch []earshot.Action, done *int) (int, error) {
+	transitions, err := r.preconditions(ctx, run, batch)
+	if err != nil {
+		return 0, err
+	}
+	claimed, err := r.o.Catalog.Claim(ctx, transitions)
+	if err != nil {
+		return 0, err
+	}
+	// From here on there are intents. Whatever happens to ctx, each is to get its outcome.
+	firm := context.WithoutCancel(ctx)
+	published, err := r.o.Log.Publish(firm)
+	if err != nil {
+		return 0, fmt.Errorf("nothing was destroyed, since the intents could not be published: %w", err)
+	}
+	var intended []earshot.Action
+	for _, a := range claimed {
+		if a.State == earshot.ActionIntended {
+			intended = append(intended, a)
+		} else {
+			*done++
+		}
+	}
+	errs := make([]error, len(intended))
+	var group errgroup.Group
+	group.SetLimit(r.o.Workers)
+	for i, a := range intended {
+		group.Go(func() error {
+			if ctx.Err() != nil {
+				errs[i] = r.giveBack(firm, a)
+			} else {
+				errs[i] = r.carryOut(firm, a, published, false)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait()
+	unfinished := 0
+	for i, err := range errs {
+		switch {
+		case errors.Is(err, errGate):
+			return 0, err
+		case err != nil:
+			unfinished++
+			r.o.Logger.WarnContext(ctx, "action waits for the store", "run", string(run.ID), "object", objectHash(intended[i].Recording.ID), "err", err)
+		default:
+			*done++
+		}
+	}
+	r.o.Progress("apply", *done, run.Actions)
+	if _, err := r.o.Log.Publish(firm); err != nil {
+		return unfinished, err
+	}
+	return unfinished, ctx.Err()
+}
+
+// preconditions looks afresh at what a batch is about to be done to, and says for each action
+// whether it may go on or why not.
+func (r *Runner) preconditions(ctx context.Context, run earshot.Run, batch []earshot.Action) ([]catalog.Transition, error) {
+	people, err := r.people(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]catalog.Transition, len(batch))
+	group, inner := errgroup.WithContext(ctx)
+	group.SetLimit(r.o.Workers)
+	for i, a := range batch {
+		group.Go(func() error {
+			code, err := r.precondition(inner, run, a, people)
+			if err != nil {
+				if inner.Err() != nil {
+					return inner.Err()
+				}
+				return fmt.Errorf("looking afresh at a recording: %w", err)
+			}
+			if code != "" {
+				a.State, a.Why, a.SettledAt = earshot.ActionSkipped, code, r.now()
+				out[i].Action = a
+				out[i].Leaf, err = r.skipLeaf(a, code)
+				return err
+			}
+			a.State, a.IntendedAt = earshot.ActionIntended, r.now()
+			out[i].Action = a
+			out[i].Leaf, err = r.intentLeaf(a)
+			return err
+		})
+	}
+	return out, group.Wait()
+}
+
+// precondition is empty if the action may go on, else the code of what has changed.
+func (r *Runner) precondition(ctx context.Context, run earshot.Run, a earshot.Action, p people) (string, error) {
+	row, err := r.o.Catalog.Recording(ctx, a.Recording.ID.Bucket, a.Recording.ID.Key)
+	if err != nil {
+		return "", err
+	}
+	if !row.GoneAt.IsZero() {
+		return "gone", nil
+	}
+	if row.Recording.ETag != a.Recording.ETag {
+		return "changed", nil
+	}
+	res, err := r.resolve(ctx, row.Known, p, run.AsOf)
+	if err == nil && destroys(res.decision) {
+		err = r.complete(ctx, &res)
+	}
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return "gone", nil
+	case errors.Is(err, storage.ErrChanged):
+		return "changed", nil
+	case err != nil:
+		return "", err
+	}
+	switch d := res.decision; {
+	case d.Rule == catalog.RuleHold:
+		return "hold", nil
+	case d.Rule == catalog.RuleLock:
+		return "locked", nil
+	case d.Disposition != a.Decision.Disposition, !reflect.DeepEqual(d.Redactions, a.Decision.Redactions),
+		!reflect.DeepEqual(d.Companions, a.Decision.Companions):
+		return "facts", nil
+	case res.known.Recording.ID.Version != a.Recording.ID.Version:
+		return "changed", nil
+	case !slices.EqualFunc(res.companions, a.Companions, func(x, y earshot.Companion) bool { return x.ID.Key == y.ID.Key }):
+		return "companions", nil
+	}
+	return "", nil
+}
+
+// giveBack takes an action whose intent is out, and that was not begun, back to planned. The next
+// attempt has an intent of its own.
+func (r *Runner) giveBack(ctx context.Context, a earshot.Action) error {
+	leaf, err := r.outcomeLeaf(a, audit.Outcome{Result: "abandoned", Code: "interrupted", Settled: "apply"})
+	if err != nil {
+		return err
+	}
+	a.State, a.IntendedAt, a.Attempt = earshot.ActionPlanned, time.Time{}, a.Attempt+1
+	return r.o.Catalog.Settle(ctx, r.now().UnixMicro(), catalog.Transition{Action: a, Leaf: leaf})
+}
+
+// errGate: an intent is not in the published log. This must not happen; nothing is done.
+var errGate = errors.New("an intent is not in the published log; nothing was done")
+
+// carryOut acts upon one intended action and settles it. An error means that it could not be
+// brought to an end: the intent stands, and settling goes on from what is true then.
+func (r *Runner) carryOut(ctx context.Context, a earshot.Action, published int64, recovering bool) error {
+	index, ok, err := r.o.Catalog.Head().Index(ctx, intentID(a))
+	if err != nil {
+		return err
+	}
+	if !ok || index >= published {
+		return errGate
+	}
+	v, err := r.perform(ctx, a, recovering)
+	if err != nil {
+		return err
+	}
+	v.outcome.Settled = "apply"
+	if recovering {
+		v.outcome.Settled = "recovery"
+	}
+	leaf, err := r.outcomeLeaf(a, v.outcome)
+	if err != nil {
+		return err
+	}
+	a.State, a.Why, a.BytesFreed, a.SettledAt = v.state, v.outcome.Code, v.freed, r.now()
+	return r.o.Catalog.Settle(ctx, r.now().UnixMicro(), catalog.Transition{Action: a, Leaf: leaf, Effect: v.effect})
+}
+
+// Settle brings to an end what a crash left intended, by what is true in the store now, and
+// returns how many actions that were.
+func (r *Runner) Settle(ctx context.Context) (int, error) {
+	release, err := r.o.Catalog.Exclusive("apply")
+	if err != nil {
+		return 0, err
+	}
+	defer release()
+	return r.settle(ctx)
+}
+
+func (r *Runner) settle(ctx context.Context) (int, error) {
+	published, err := r.o.Log.Publish(ctx)
+	if err != nil {
+		return 0, err
+	}
+	open, err := r.o.Catalog.Unfinished(ctx, 1<<20)
+	if err != nil || len(open) == 0 {
+		return 0, err
+	}
+	var failed error
+	settled := 0
+	for _, a := range open {
+		if ctx.Err() != nil {
+			return settled, ctx.Err()
+		}
+		if err := r.carryOut(context.WithoutCancel(ctx), a, published, true); err != nil {
+			failed = errors.Join(failed, err)
+			continue
+		}
+		settled++
+	}
+	if failed != nil {
+		return settled, fmt.Errorf("%w: settling what was cut off: %w", ErrPartly, failed)
+	}
+	_, err = r.o.Log.Publish(ctx)
+	return settled, err
+}
+
+// finish closes a run of which nothing is left to do.
+func (r *Runner) finish(ctx context.Context, run earshot.Run) error {
+	left, err := r.o.Catalog.Actions(ctx, run.ID, earshot.ActionPlanned, 0, 1)
+	if err != nil || len(left) > 0 {
+		return err
+	}
+	sum, err := r.summary(ctx, run)
+	if err != nil {
+		return err
+	}
+	run.State, run.FinishedAt = earshot.RunDone, r.now()
+	leaf, err := r.finishedLeaf(run, sum.Deleted+sum.Redacted, sum.Skipped, sum.Failed)
+	if err != nil {
+		return err
+	}
+	if err := r.o.Catalog.Move(ctx, run, []earshot.Leaf{leaf}, earshot.RunApplying); err != nil {
+		return err
+	}
+	_, err = r.o.Log.Publish(ctx)
+	return err
+}
+
+// summary counts a run's actions by what became of them.
+func (r *Runner) summary(ctx context.Context, run earshot.Run) (Applied, error) {
+	now, err := r.o.Catalog.Run(ctx, run.ID)
+	if err != nil {
+		return Applied{Run: run}, err
+	}
+	out := Applied{Run: now}
+	for from := 0; ; {
+		page, err := r.o.Catalog.Actions(ctx, run.ID, "", from, 1000)
+		if err != nil {
+			return out, err
+		}
+		for _, a := range page {
+			from = a.Seq + 1
+			out.BytesFreed += a.BytesFreed
+			switch a.State {
+			case earshot.ActionDone:
+				if a.Decision.Disposition == earshot.Delete {
+					out.Deleted++
+				} else {
+					out.Redacted++
+				}
+			case earshot.ActionSkipped:
+				out.Skipped++
+			case earshot.ActionFailed:
+				out.Failed++
+			case earshot.ActionIntended:
+				out.Unfinished++
+			case earshot.ActionPlanned:
+			}
+		}
+		if len(page) < 1000 {
+			return out, nil
+		}
+	}
+}

@@ -1,0 +1,111 @@
+package retention
+
+import (
+	"fmt"
+	"strconv"
+
+	"earshot"
+	"earshot/audit"
+)
+
+// entry begins a log entry about the thing that parts name; the same parts give the same id.
+func (r *Runner) entry(kind audit.Kind, parts ...string) audit.Entry {
+	id := audit.EntryID(append([]string{string(kind)}, parts...)...)
+	return audit.Entry{
+		ID: id, Kind: kind, TS: r.now().UnixMicro(), Producer: r.o.Producer,
+		Actor: r.o.Tagger.Actor(id, r.o.By),
+	}
+}
+
+// recordingName is what tags of a recording are made of; an auditor to whom the tag key was
+// disclosed recomputes them from it.
+func recordingName(id earshot.RecordingID) string { return id.Bucket + "/" + id.Key }
+
+func (r *Runner) recordingTag(entryID string, id earshot.RecordingID) string {
+	return r.o.Tagger.Tag("recording", entryID, recordingName(id))
+}
+
+func actionParts(a earshot.Action) []string {
+	return []string{string(a.Run), strconv.Itoa(a.Seq), strconv.Itoa(a.Attempt)}
+}
+
+func intentID(a earshot.Action) string {
+	return audit.EntryID(append([]string{string(audit.KindIntent)}, actionParts(a)...)...)
+}
+
+func (r *Runner) intentLeaf(a earshot.Action) (earshot.Leaf, error) {
+	e := r.entry(audit.KindIntent, actionParts(a)...)
+	e.Run = string(a.Run)
+	rec := a.Recording
+	in := &audit.Intent{
+		Action: a.Decision.Disposition.String(), Companions: len(a.Companions), Rule: a.Decision.Rule,
+		Recording: r.recordingTag(e.ID, rec.ID),
+		Object:    r.o.Tagger.Tag("object", e.ID, recordingName(rec.ID)+"\n"+rec.ID.Version+"\n"+rec.ETag),
+	}
+	if rec.Subject != "" {
+		in.Subject = r.o.Tagger.Tag("subject", e.ID, string(rec.Subject))
+	}
+	for _, why := range a.Decision.Reasons {
+		basis := why.Rule
+		if why.Policy != "" {
+			basis = why.Policy + "/" + why.Rule
+		}
+		if len(in.Basis) < 16 {
+			in.Basis = append(in.Basis, basis)
+		}
+	}
+	if in.Basis == nil {
+		in.Basis = []string{}
+	}
+	for i, red := range a.Decision.Redactions {
+		in.Spans = append(in.Spans, audit.Spans(red.Spans)...)
+		if i == 0 {
+			in.Fill = string(red.Fill)
+		}
+	}
+	e.Intent = in
+	return e.Leaf()
+}
+
+func (r *Runner) skipLeaf(a earshot.Action, code string) (earshot.Leaf, error) {
+	e := r.entry(audit.KindSkip, actionParts(a)...)
+	e.Run = string(a.Run)
+	e.Skip = &audit.Skip{Recording: r.recordingTag(e.ID, a.Recording.ID), Code: code}
+	return e.Leaf()
+}
+
+func (r *Runner) outcomeLeaf(a earshot.Action, o audit.Outcome) (earshot.Leaf, error) {
+	e := r.entry(audit.KindOutcome, actionParts(a)...)
+	e.Run = string(a.Run)
+	o.IntentID = intentID(a)
+	e.Outcome = &o
+	return e.Leaf()
+}
+
+func (r *Runner) plannedLeaf(run earshot.Run, deletes, redacts int) (earshot.Leaf, error) {
+	e := r.entry(audit.KindPlanned, string(run.ID))
+	e.Run = string(run.ID)
+	e.Policy = &audit.Policy{Name: run.Policy, SHA256: run.PolicyDigest.String()}
+	e.Plan = &audit.Plan{
+		AsOf: run.AsOf.UnixMicro(), Digest: run.Digest.String(), Considered: run.Considered, Kept: run.Kept, Held: run.Held,
+		ForReview: run.ForReview, Delete: deletes, Redact: redacts, Approvals: run.ApprovalsNeeded,
+	}
+	return e.Leaf()
+}
+
+func (r *Runner) finishedLeaf(run earshot.Run, done, skipped, failed int) (earshot.Leaf, error) {
+	e := r.entry(audit.KindFinished, string(run.ID))
+	e.Run = string(run.ID)
+	e.Finished = &audit.Finished{Done: done, Skipped: skipped, Failed: failed}
+	return e.Leaf()
+}
+
+func (r *Runner) holdLeaf(kind audit.Kind, h earshot.Hold) (earshot.Leaf, error) {
+	e := r.entry(kind, h.ID)
+	e.Hold = &audit.HoldNote{Tag: r.o.Tagger.Tag("hold", e.ID, h.ID), Matter: r.o.Tagger.Tag("matter", e.ID, h.Matter)}
+	leaf, err := e.Leaf()
+	if err != nil {
+		return leaf, fmt.Errorf("hold: %w", err)
+	}
+	return leaf, nil
+}

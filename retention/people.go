@@ -1,0 +1,57 @@
+package retention
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+
+	"earshot"
+	"earshot/audit"
+)
+
+// PlaceHold places a legal hold and publishes the entry that says so. It protects from the moment
+// that it returns: apply asks for holds again right before each act.
+func (r *Runner) PlaceHold(ctx context.Context, h earshot.Hold) (earshot.Hold, error) {
+	if h.Matter == "" {
+		return h, errors.New("a hold needs the matter that it is for")
+	}
+	if h.Bucket == "" && h.Prefix == "" && h.Subject == "" && h.Device == "" && h.From.IsZero() && h.To.IsZero() {
+		return h, errors.New("a hold needs a scope: a bucket, prefix, subject, device or range of dates")
+	}
+	var b [6]byte
+	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
+	h.ID, h.PlacedAt, h.PlacedBy = "hold-"+hex.EncodeToString(b[:]), r.now(), r.o.By.Name
+	leaf, err := r.holdLeaf(audit.KindHold, h)
+	if err != nil {
+		return h, err
+	}
+	if err := r.o.Catalog.PlaceHold(ctx, h, leaf); err != nil {
+		return h, err
+	}
+	_, err = r.o.Log.Publish(ctx)
+	return h, err
+}
+
+// LiftHold lifts a hold. Who placed it cannot lift it.
+func (r *Runner) LiftHold(ctx context.Context, id string) (earshot.Hold, error) {
+	holds, err := r.o.Catalog.Holds(ctx, true)
+	if err != nil {
+		return earshot.Hold{}, err
+	}
+	for _, h := range holds {
+		if h.ID == id && h.PlacedBy == r.o.By.Name {
+			return h, errors.New("a hold is lifted by a second person: " + h.PlacedBy + " placed it")
+		}
+	}
+	leaf, err := r.holdLeaf(audit.KindLift, earshot.Hold{ID: id})
+	if err != nil {
+		return earshot.Hold{}, err
+	}
+	h, err := r.o.Catalog.LiftHold(ctx, id, r.o.By.Name, r.now(), leaf)
+	if err != nil {
+		return h, err
+	}
+	_, err = r.o.Log.Publish(ctx)
+	return h, err
+}

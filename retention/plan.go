@@ -1,0 +1,334 @@
+package retention
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"earshot"
+	"earshot/audit"
+	"earshot/policies"
+	"earshot/storage"
+	"earshot/storage/catalog"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Planned is what came of planning.
+type Planned struct {
+	Run earshot.Run `json:"run"`
+	// Unread counts recordings whose facts could not be had; they are left as they are and looked
+	// at again by the next plan.
+	Unread  int `json:"unread"`
+	Deletes int `json:"deletes"`
+	Redacts int `json:"redacts"`
+}
+
+// planBatch is how many due recordings are decided between two transactions.
+const planBatch = 256
+
+// planning is one plan in the making.
+type planning struct {
+	r      *Runner
+	run    earshot.Run
+	people people
+	out    Planned
+	digest sealer
+}
+
+// Plan decides about everything that is due in the scopes of the named policies (all, if none is
+// named), for one moment, and seals what is to be done. Earlier plans that nobody has begun to
+// apply are given up.
+func (r *Runner) Plan(ctx context.Context, names ...string) (Planned, error) {
+	release, err := r.o.Catalog.Exclusive("plan")
+	if err != nil {
+		return Planned{}, err
+	}
+	defer release()
+	if err := r.Activate(ctx); err != nil {
+		return Planned{}, err
+	}
+	scopes, err := r.rules.scopes(names)
+	if err != nil {
+		return Planned{}, err
+	}
+	if err := r.abandonOld(ctx); err != nil {
+		return Planned{}, err
+	}
+	now := r.now()
+	p := &planning{r: r, digest: newSealer()}
+	p.run = earshot.Run{
+		ID: newRunID(now), Policy: r.rules.names(), PolicyDigest: r.rules.digest, AsOf: now, Planner: r.o.By, CreatedAt: now,
+	}
+	if p.people, err = r.people(ctx); err != nil {
+		return Planned{}, err
+	}
+	if err := r.o.Catalog.Draft(ctx, p.run); err != nil {
+		return Planned{}, err
+	}
+	for _, s := range scopes {
+		if err := p.scope(ctx, s); err != nil {
+			return Planned{}, fmt.Errorf("planning for bucket %q: %w", s.Bucket, err)
+		}
+	}
+	if err := p.seal(ctx, scopes, r.rules.limits(names)); err != nil {
+		return Planned{}, err
+	}
+	p.out.Run = p.run
+	return p.out, nil
+}
+
+// abandonOld gives up plans that were never begun: two plans must not wait for the same recordings.
+func (r *Runner) abandonOld(ctx context.Context) error {
+	for _, state := range []earshot.RunState{earshot.RunDraft, earshot.RunSealed, earshot.RunApproved} {
+		runs, err := r.o.Catalog.RunsIn(ctx, state)
+		if err != nil {
+			return err
+		}
+		for _, run := range runs {
+			run.State, run.FinishedAt = earshot.RunAbandoned, r.now()
+			if err := r.o.Catalog.Move(ctx, run, nil, state); err != nil && !errors.Is(err, catalog.ErrStale) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (p *planning) scope(ctx context.Context, s Scope) error {
+	var batch []catalog.Row
+	seen := 0
+	for row, err := range p.r.o.Catalog.Due(ctx, s.Bucket, s.Prefix, p.r.rules.digest.String(), p.run.AsOf) {
+		if err != nil {
+			return err
+		}
+		if batch = append(batch, row); len(batch) == planBatch {
+			if err := p.decide(ctx, batch); err != nil {
+				return err
+			}
+			seen += len(batch)
+			p.r.o.Progress("plan", seen, 0)
+			batch = batch[:0]
+		}
+	}
+	return p.decide(ctx, batch)
+}
+
+// decide resolves a batch side by side and writes what came of it, in order.
+func (p *planning) decide(ctx context.Context, batch []catalog.Row) error {
+	results, errs := make([]resolved, len(batch)), make([]error, len(batch))
+	group, inner := errgroup.WithContext(ctx)
+	group.SetLimit(p.r.o.Workers)
+	for i, row := range batch {
+		group.Go(func() error {
+			results[i], errs[i] = p.r.resolve(inner, row.Known, p.people, p.run.AsOf)
+			if errs[i] == nil && destroys(results[i].decision) {
+				errs[i] = p.r.complete(inner, &results[i])
+			}
+			return inner.Err()
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	var foresights []catalog.Foresight
+	var actions []earshot.Action
+	for i, res := range results {
+		if err := errs[i]; err != nil {
+			p.out.Unread++
+			if !errors.Is(err, storage.ErrNotFound) && !errors.Is(err, storage.ErrChanged) {
+				p.r.o.Logger.WarnContext(ctx, "recording could not be read", "object", objectHash(batch[i].Recording.ID), "err", err)
+			}
+			continue
+		}
+		f := catalog.Foresight{
+			Known: res.known, Digest: p.r.rules.digest.String(),
+			Disposition: res.decision.Disposition.String(), Rule: res.decision.Rule, Reason: why(res.decision), Due: res.decision.Until,
+		}
+		if destroys(res.decision) {
+			f.Due = p.run.AsOf // until it is done
+			actions = append(actions, p.action(res))
+		}
+		foresights = append(foresights, f)
+	}
+	if err := p.r.o.Catalog.Foresee(ctx, foresights); err != nil {
+		return err
+	}
+	return p.r.o.Catalog.Add(ctx, p.run.ID, actions)
+}
+
+func destroys(d earshot.Decision) bool {
+	return d.Disposition == earshot.Redact || d.Disposition == earshot.Delete
+}
+
+func why(d earshot.Decision) string {
+	if len(d.Reasons) == 0 {
+		return ""
+	}
+	return d.Reasons[0].Text
+}
+
+// complete finds the companions of a recording that is to be disposed of. A companion that the
+// policy wants a person to look at makes the whole recording one for review.
+func (r *Runner) complete(ctx context.Context, res *resolved) error {
+	b, err := r.bucket(ctx, res.known.Recording.ID.Bucket)
+	if err != nil {
+		return err
+	}
+	if res.companions, err = r.findCompanions(ctx, b, res.known.Recording.ID.Key); err != nil {
+		return err
+	}
+	for _, c := range res.companions {
+		if r.companionRule(res.decision, c.Class) != earshot.CompanionReview {
+			continue
+		}
+		if res.decision.Disposition == earshot.Redact && r.canTrim(ctx, b, c) {
+			continue
+		}
+		reason := earshot.Reason{Rule: "companion", Text: "it has a companion of class " + c.Class + " that a person must look at first"}
+		res.decision.Disposition, res.decision.Redactions, res.decision.Rule = earshot.Review, nil, "companion"
+		res.decision.Reasons = append([]earshot.Reason{reason}, res.decision.Reasons...)
+		return nil
+	}
+	return nil
+}
+
+func (p *planning) action(res resolved) earshot.Action {
+	a := earshot.Action{
+		Run: p.run.ID, Seq: p.run.Actions, Recording: res.known.Recording, Companions: res.companions,
+		Decision: res.decision, State: earshot.ActionPlanned,
+	}
+	p.run.Actions++
+	if res.decision.Disposition == earshot.Delete {
+		p.out.Deletes++
+	} else {
+		p.out.Redacts++
+	}
+	p.digest.add(a)
+	return a
+}
+
+// seal closes the draft: counts, limits, digest, entry.
+func (p *planning) seal(ctx context.Context, scopes []Scope, limits policies.Limits) error {
+	for _, s := range scopes {
+		tally, err := p.r.o.Catalog.Tally(ctx, s.Bucket, s.Prefix)
+		if err != nil {
+			return err
+		}
+		p.run.Considered += tally["total"]
+		p.run.Kept += tally["keep"]
+		p.run.Held += tally["held"]
+		p.run.ForReview += tally["review"]
+	}
+	p.run.ApprovalsNeeded, p.run.WhyApproval = approvals(p.run, limits)
+	p.run.Digest = p.digest.sum(p.run)
+	p.run.State = earshot.RunSealed
+	if p.run.ApprovalsNeeded == 0 {
+		p.run.State = earshot.RunApproved
+	}
+	if p.run.Actions == 0 {
+		p.run.State, p.run.FinishedAt, p.run.ApprovalsNeeded = earshot.RunDone, p.run.CreatedAt, 0
+	}
+	leaf, err := p.r.plannedLeaf(p.run, p.out.Deletes, p.out.Redacts)
+	if err != nil {
+		return err
+	}
+	return p.r.o.Catalog.Move(ctx, p.run, []earshot.Leaf{leaf}, earshot.RunDraft)
+}
+
+// approvals tells how many people must approve a run, and why: those that the policies ask for,
+// once a limit is exceeded. A policy without limits is within them.
+func approvals(run earshot.Run, l policies.Limits) (int, string) {
+	over := ""
+	switch share := float64(run.Actions) / float64(max(1, run.Considered)); {
+	case l.MaxCount > 0 && run.Actions > l.MaxCount:
+		over = fmt.Sprintf("%d actions are more than the limit of %d", run.Actions, l.MaxCount)
+	case l.MaxShare > 0 && share > l.MaxShare:
+		over = fmt.Sprintf("%.1f %% of %d recordings is more than the limit of %.1f %%", 100*share, run.Considered, 100*l.MaxShare)
+	default:
+		return 0, ""
+	}
+	return max(1, l.Approvals), over
+}
+
+// sealer computes the digest of a plan: over everything that apply will read, and nothing else.
+type sealer struct{ parts []byte }
+
+func newSealer() sealer { return sealer{} }
+
+func (s *sealer) add(a earshot.Action) {
+	a.Run, a.State = "", ""
+	text, err := json.Marshal(a)
+	if err != nil {
+		panic(err) // our own value types always marshal
+	}
+	d := earshot.DigestOf(text)
+	s.parts = append(s.parts, d[:]...)
+}
+
+func (s *sealer) sum(run earshot.Run) earshot.Digest {
+	head := fmt.Sprintf("earshot plan v1\n%s\n%d\n%d\n", run.PolicyDigest, run.AsOf.UnixMicro(), run.Actions)
+	return earshot.DigestOf(append([]byte(head), s.parts...))
+}
+
+// recompute gives the digest of a run's actions as they are stored. Apply compares it with the
+// sealed one, so that a plan edited in the database is not carried out.
+func (r *Runner) recompute(ctx context.Context, run earshot.Run) (earshot.Digest, error) {
+	s := newSealer()
+	for from := 0; ; {
+		page, err := r.o.Catalog.Actions(ctx, run.ID, "", from, 1000)
+		if err != nil {
+			return earshot.Digest{}, err
+		}
+		for _, a := range page {
+			plain := earshot.Action{Seq: a.Seq, Recording: a.Recording, Companions: a.Companions, Decision: a.Decision}
+			s.add(plain)
+			from = a.Seq + 1
+		}
+		if len(page) < 1000 {
+			return s.sum(run), nil
+		}
+	}
+}
+
+// planLife is how long a plan may wait before it is applied.
+const planLife = 7 * 24 * time.Hour
+
+// Approve writes down that a person agrees to exactly this digest. The planner cannot, nor can a
+// program. It returns the run, approved if enough people have.
+func (r *Runner) Approve(ctx context.Context, id earshot.RunID, digest earshot.Digest, by earshot.Principal) (earshot.Run, error) {
+	run, err := r.o.Catalog.Run(ctx, id)
+	if err != nil {
+		return run, err
+	}
+	switch {
+	case run.State == earshot.RunApproved:
+		return run, nil
+	case run.State != earshot.RunSealed:
+		return run, fmt.Errorf("%w: run %s is %s and cannot be approved", ErrStaleRun, id, run.State)
+	case digest != run.Digest:
+		return run, fmt.Errorf("%w: run %s has the digest %s, not the one given; look at it again with earshot show %s", ErrStaleRun, id, run.Digest.Short(), id)
+	case by.Kind != earshot.Person || by.Name == "":
+		return run, fmt.Errorf("%w: only a person can approve a run", ErrNotApproved)
+	case by.Name == run.Planner.Name:
+		return run, fmt.Errorf("%w: %s planned this run; someone else must approve it", ErrNotApproved, by.Name)
+	}
+	e := r.entry(audit.KindApproval, string(id), by.Name)
+	e.Actor, e.Run = r.o.Tagger.Actor(e.ID, by), string(id)
+	e.Approval = &audit.Approval{Digest: digest.String()}
+	leaf, err := e.Leaf()
+	if err != nil {
+		return run, err
+	}
+	if err := r.o.Catalog.PutApproval(ctx, earshot.Approval{Run: id, Digest: digest, By: by, At: r.now()}, leaf); err != nil {
+		return run, err
+	}
+	all, err := r.o.Catalog.Approvals(ctx, id)
+	if err != nil || len(all) < run.ApprovalsNeeded {
+		return run, err
+	}
+	run.State = earshot.RunApproved
+	return run, r.o.Catalog.Move(ctx, run, nil, earshot.RunSealed)
+}

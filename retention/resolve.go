@@ -1,0 +1,283 @@
+package retention
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"earshot"
+	"earshot/policies"
+	"earshot/storage"
+	"earshot/storage/catalog"
+	"earshot/voice"
+)
+
+// resolved is a recording with all the facts that its decision hangs on.
+type resolved struct {
+	known      catalog.Known // to be written back
+	facts      earshot.Facts
+	decision   earshot.Decision
+	companions []earshot.Companion
+	head       *storage.Head // nil where nobody needed to ask
+}
+
+// people holds what decisions need to know of people, read once a batch.
+type people struct {
+	holds []earshot.Hold
+}
+
+func (r *Runner) people(ctx context.Context) (people, error) {
+	holds, err := r.o.Catalog.Holds(ctx, false)
+	return people{holds}, err
+}
+
+// resolve decides about one recording, asking only for the facts that the decision turns out to
+// hang on: first what the listing and the key tell, then the object's metadata, then what was
+// heard, and what the store protects only where something would be destroyed.
+func (r *Runner) resolve(ctx context.Context, known catalog.Known, p people, at time.Time) (resolved, error) {
+	b, err := r.bucket(ctx, known.Recording.ID.Bucket)
+	if err != nil {
+		return resolved{}, err
+	}
+	out := resolved{known: known}
+	r.layout.describe(&out.known.Recording)
+	for range 8 { // each turn learns something, and there are not that many things to learn
+		if err := r.assemble(ctx, &out, p, at); err != nil {
+			return out, err
+		}
+		out.decision = r.rules.decide(out.facts, at)
+		learned, err := r.learn(ctx, b, &out, at)
+		if err != nil || !learned {
+			return out, err
+		}
+	}
+	return out, errors.New("facts do not come to an end: this is a bug in earshot")
+}
+
+// assemble makes the facts from what is known so far.
+func (r *Runner) assemble(ctx context.Context, out *resolved, p people, at time.Time) error {
+	k := &out.known
+	rec := k.Recording
+	f := earshot.Facts{
+		Recording: rec, HeadKnown: k.HeadKnown, Heard: k.Heard, Deaf: k.Deaf, Length: k.Length,
+		Fault: k.Fault, Lock: out.facts.Lock,
+	}
+	for _, e := range k.Erased {
+		f.Erased = append(f.Erased, e.Spans...)
+	}
+	f.Erased = f.Erased.Merge()
+	if rec.Subject != "" {
+		var err error
+		if f.Subject, err = r.o.Catalog.Subject(ctx, rec.Subject); err != nil {
+			return err
+		}
+		if f.Requests, err = r.o.Catalog.OpenRequests(ctx, rec.Subject); err != nil {
+			return err
+		}
+	}
+	for _, h := range p.holds {
+		if h.Covers(rec) {
+			f.Holds = append(f.Holds, h)
+		}
+	}
+	if f.Fault == "" {
+		f.Fault = implausible(rec, at)
+	}
+	out.facts = f
+	return nil
+}
+
+// implausible says what cannot be true of a recording's dates: such a date is no reason to delete.
+func implausible(rec earshot.Recording, at time.Time) string {
+	const day = 24 * time.Hour
+	first := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+	switch {
+	case rec.StoredAt.IsZero() || rec.StoredAt.Before(first):
+		return "the store gives no believable date"
+	case rec.StoredAt.After(at.Add(day)):
+		return "the date of storage lies in the future"
+	case rec.CapturedAt.IsZero():
+		return ""
+	case rec.CapturedAt.Before(first):
+		return "the capture date lies before the year 2000"
+	case rec.CapturedAt.After(at.Add(day)):
+		return "the capture date lies in the future"
+	case rec.CapturedAt.After(rec.StoredAt.Add(2 * day)):
+		return "the capture date lies after the date of storage"
+	}
+	return ""
+}
+
+// learn asks for one more thing if the decision needs it.
+func (r *Runner) learn(ctx context.Context, b *storage.Bucket, out *resolved, at time.Time) (bool, error) {
+	d, k := out.decision, &out.known
+	destroys := d.Disposition == earshot.Redact || d.Disposition == earshot.Delete
+	switch {
+	case !k.HeadKnown && (slices.Contains(d.Missing, "head") || len(d.Missing) > 0), out.head == nil && destroys:
+		return true, r.askHead(ctx, b, out)
+	case slices.Contains(d.Missing, string(earshot.KindWake)):
+		return true, r.askWake(ctx, b, out, at)
+	case slices.Contains(d.Missing, string(earshot.KindChild)):
+		return true, deaf(k, earshot.KindChild, "no detector for children's voices is configured")
+	case slices.Contains(d.Missing, string(earshot.KindSpeech)):
+		return true, deaf(k, earshot.KindSpeech, "no detector for speech is configured")
+	case destroys && b.Locking() && out.facts.Lock == (earshot.Lock{}):
+		lock, err := b.Lock(ctx, out.head.ID)
+		if err != nil || lock == (earshot.Lock{}) {
+			return false, err
+		}
+		out.facts.Lock = lock
+		return true, nil
+	}
+	return false, nil
+}
+
+func deaf(k *catalog.Known, kind earshot.Kind, why string) error {
+	if k.Deaf == nil {
+		k.Deaf = map[earshot.Kind]string{}
+	}
+	k.Deaf[kind] = why
+	return nil
+}
+
+// askHead reads the object's own metadata. One that is no longer what was listed is
+// [storage.ErrChanged]: the next scan will meet it.
+func (r *Runner) askHead(ctx context.Context, b *storage.Bucket, out *resolved) error {
+	k := &out.known
+	head, err := b.Head(ctx, k.Recording.ID.Key, "")
+	if err != nil {
+		return err
+	}
+	if head.ETag != k.Recording.ETag {
+		return storage.ErrChanged
+	}
+	out.head = &head
+	k.Recording.ID.Version = head.ID.Version
+	if k.HeadKnown {
+		return nil
+	}
+	k.HeadKnown = true
+	if err := r.layout.describeHead(&k.Recording, head.Metadata, head.Tags); err != nil {
+		k.Fault = err.Error()
+	}
+	if len(k.Erased) == 0 {
+		k.Erased = parseErased(head.Metadata[metaErased])
+	}
+	return nil
+}
+
+// askWake looks for what the assistant itself wrote about the wake word: an event companion, or the
+// object's metadata. What it does not say stays unknown.
+func (r *Runner) askWake(ctx context.Context, b *storage.Bucket, out *resolved, at time.Time) error {
+	k := &out.known
+	names, labels := r.layout.meta, k.Recording.Labels
+	l, err := voice.WakeFromMilliseconds(labels[names.WakeStart], labels[names.WakeEnd], labels[names.WakeWord], at)
+	if errors.Is(err, voice.ErrSilent) {
+		l, err = r.eventWake(ctx, b, k.Recording.ID.Key, at)
+	}
+	switch {
+	case err == nil:
+		if k.Heard == nil {
+			k.Heard = map[earshot.Kind]earshot.Listening{}
+		}
+		k.Heard[earshot.KindWake] = l
+		return nil
+	case errors.Is(err, voice.ErrSilent):
+		return deaf(k, earshot.KindWake, "neither the event nor the metadata says where the wake word is, and no detector is configured")
+	case errors.Is(err, errUnreadable):
+		return deaf(k, earshot.KindWake, err.Error())
+	}
+	return err
+}
+
+var errUnreadable = errors.New("what the assistant wrote about the wake word cannot be read")
+
+func (r *Runner) eventWake(ctx context.Context, b *storage.Bucket, key string, at time.Time) (earshot.Listening, error) {
+	for _, c := range r.layout.companionKeys(key) {
+		if c.Class != "event" {
+			continue
+		}
+		text, _, err := b.Folder("", 0).Get(ctx, c.key)
+		if errors.Is(err, storage.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return earshot.Listening{}, fmt.Errorf("reading an event: %w", err)
+		}
+		l, err := voice.WakeFromAVS(text, at)
+		if err != nil && !errors.Is(err, voice.ErrSilent) {
+			return l, fmt.Errorf("%w: %w", errUnreadable, err)
+		}
+		return l, err
+	}
+	return earshot.Listening{}, voice.ErrSilent
+}
+
+// findCompanions looks which companions a recording has.
+func (r *Runner) findCompanions(ctx context.Context, b *storage.Bucket, key string) ([]earshot.Companion, error) {
+	var out []earshot.Companion
+	for _, c := range r.layout.companionKeys(key) {
+		head, err := b.Head(ctx, c.key, "")
+		if errors.Is(err, storage.ErrNotFound) {
+			// What lies hidden below a delete marker is a copy too.
+			if p, err := b.Present(ctx, c.key); err != nil {
+				return nil, err
+			} else if p.Gone() {
+				continue
+			}
+			out = append(out, earshot.Companion{Class: c.Class, ID: earshot.RecordingID{Bucket: b.Name(), Key: c.key}})
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, earshot.Companion{Class: c.Class, ID: head.ID, ETag: head.ETag, Size: head.Size})
+	}
+	return out, nil
+}
+
+// companionRule is what becomes of a companion under a decision: what the policy says, else what
+// the layout says, else what the disposition implies.
+func (r *Runner) companionRule(d earshot.Decision, class string) earshot.CompanionRule {
+	if rule, ok := d.Companions[class]; ok {
+		if rule == earshot.CompanionTrim && d.Disposition == earshot.Delete {
+			return earshot.CompanionDelete
+		}
+		return rule
+	}
+	if d.Disposition == earshot.Delete {
+		return earshot.CompanionDelete
+	}
+	for _, c := range r.layout.companions {
+		if c.Class == class {
+			return c.OnRedact
+		}
+	}
+	return earshot.CompanionDelete
+}
+
+// Explain tells what each policy in whose scope a recording lies makes of it now. It asks for facts
+// as a plan would, and writes nothing.
+func (r *Runner) Explain(ctx context.Context, bucket, key string) ([]policies.Explanation, error) {
+	row, err := r.o.Catalog.Recording(ctx, bucket, key)
+	if err != nil {
+		return nil, err
+	}
+	p, err := r.people(ctx)
+	if err != nil {
+		return nil, err
+	}
+	res, err := r.resolve(ctx, row.Known, p, r.now())
+	if err != nil {
+		return nil, err
+	}
+	var out []policies.Explanation
+	for _, policy := range r.rules.policies {
+		if policy.InScope(res.facts.Recording) {
+			out = append(out, policy.Explain(res.facts, r.now()))
+		}
+	}
+	return out, nil
+}
