@@ -285,7 +285,7 @@ func (f *filling) checkRedacted(ctx context.Context, s sample, a earshot.Action)
 		return fmt.Errorf("clip %s was redacted and has %d versions", s.id, len(p.Versions))
 	}
 	text, _, err := f.b.Folder("", 0).Get(ctx, "transcripts/"+s.id+".json")
-	if err == nil && s.before != "" && bytes.Contains(text, []byte(strings.Fields(s.before)[1])) {
+	if err == nil && s.before != "" && bytes.Contains(text, []byte(`"`+strings.Fields(s.before)[1]+`"`)) {
 		return fmt.Errorf("clip %s: the transcript still has the erased words", s.id)
 	}
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"earshot"
@@ -169,12 +170,12 @@ func tryOut(ctx context.Context, b *storage.Bucket, check string) []finding {
 	}
 	stale := head
 	stale.ETag = "00000000000000000000000000000000"
-	body := func() io.ReadSeeker { return &probe{} }
-	_, err = b.Replace(ctx, stale, body(), 0, map[string]string{"earshot-redacted": "doctor-stale"})
+	body := func() io.ReadSeeker { return strings.NewReader("probed") }
+	_, err = b.Replace(ctx, stale, body(), 6, map[string]string{"earshot-redacted": "doctor-stale"})
 	if !errors.Is(err, storage.ErrChanged) {
 		return []finding{{check + " conditional writes", "fault", "the store does not heed If-Match on PUT: a redaction could overwrite a newer recording", "use a store that has conditional writes"}}
 	}
-	if _, err := b.Replace(ctx, head, body(), 0, map[string]string{"earshot-redacted": "doctor"}); err != nil {
+	if _, err := b.Replace(ctx, head, body(), 6, map[string]string{"earshot-redacted": "doctor"}); err != nil {
 		return fault("replacing", err, "s3:PutObject and s3:PutObjectTagging")
 	}
 	left, err := b.Present(ctx, key)
@@ -191,12 +192,6 @@ func tryOut(ctx context.Context, b *storage.Bucket, check string) []finding {
 	}
 	return []finding{{Check: check + " permissions", Level: "ok", Detail: "store, read, replace if unchanged, list versions, destroy"}}
 }
-
-// probe is an empty body.
-type probe struct{}
-
-func (*probe) Read([]byte) (int, error)       { return 0, io.EOF }
-func (*probe) Seek(int64, int) (int64, error) { return 0, nil }
 
 func checkLogBucket(ctx context.Context, i *installation) []finding {
 	name := i.cfg.Log.Bucket

@@ -87,12 +87,15 @@ func (a *app) initialise(ctx context.Context, dir string, o initOptions) error {
 		}
 	}
 	for _, name := range o.packs {
-		policy, _, err := packs.Open(name)
+		policy, cases, err := packs.Open(name)
 		if err != nil {
 			return fmt.Errorf("%w: %w", errUsage, err)
 		}
 		text := withBucket(string(policy), o.bucket)
 		if err := writeNew(filepath.Join(dir, "policies", name+".yaml"), text); err != nil {
+			return err
+		}
+		if err := writeNew(filepath.Join(dir, "policies", name+".test.yaml"), string(cases)); err != nil {
 			return err
 		}
 	}

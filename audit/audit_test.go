@@ -1,0 +1,619 @@
+package audit_test
+
+import (
+	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"earshot"
+	"earshot/audit"
+)
+
+// tiles is a place for a log's objects in memory that enforces the contract of audit.Tiles: an
+// object that may not change is never written again with other bytes.
+type tiles struct {
+	mu      sync.Mutex
+	objects map[string][]byte
+	fail    func(op, key string) error
+}
+
+func newTiles() *tiles { return &tiles{objects: map[string][]byte{}} }
+
+func etag(b []byte) string { sum := md5.Sum(b); return hex.EncodeToString(sum[:]) }
+
+func (t *tiles) broken(op, key string) error {
+	if t.fail == nil {
+		return nil
+	}
+	return t.fail(op, key)
+}
+
+func (t *tiles) Get(_ context.Context, key string) ([]byte, string, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.broken("get", key); err != nil {
+		return nil, "", err
+	}
+	b, ok := t.objects[key]
+	if !ok {
+		return nil, "", fmt.Errorf("%s: %w", key, fs.ErrNotExist)
+	}
+	return slices.Clone(b), etag(b), nil
+}
+
+func (t *tiles) Create(_ context.Context, key string, data []byte) (bool, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.broken("create", key); err != nil {
+		return false, err
+	}
+	if old, ok := t.objects[key]; ok {
+		return string(old) == string(data), nil
+	}
+	t.objects[key] = slices.Clone(data)
+	return true, nil
+}
+
+func (t *tiles) Swap(_ context.Context, key string, data []byte, tag string) (string, bool, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.broken("swap", key); err != nil {
+		return "", false, err
+	}
+	old, ok := t.objects[key]
+	if ok != (tag != "") || ok && etag(old) != tag {
+		return "", false, nil
+	}
+	t.objects[key] = slices.Clone(data)
+	return etag(data), true, nil
+}
+
+func (t *tiles) Keys(_ context.Context, prefix string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		t.mu.Lock()
+		keys := slices.Sorted(maps.Keys(t.objects))
+		t.mu.Unlock()
+		for _, k := range keys {
+			if strings.HasPrefix(k, prefix) && !yield(k, nil) {
+				return
+			}
+		}
+	}
+}
+
+// head is a head in memory.
+type head struct {
+	mu        sync.Mutex
+	leaves    []earshot.Leaf
+	ids       map[string]bool
+	numbered  int64
+	published int64
+	roots     map[int64][32]byte
+}
+
+func newHead() *head { return &head{ids: map[string]bool{}, roots: map[int64][32]byte{}} }
+
+func (h *head) say(leaves ...earshot.Leaf) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, l := range leaves {
+		if !h.ids[l.ID] {
+			h.ids[l.ID] = true
+			h.leaves = append(h.leaves, l)
+		}
+	}
+}
+
+func (h *head) Number(_ context.Context, limit int) (int64, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.numbered = min(int64(len(h.leaves)), h.numbered+int64(limit))
+	return h.numbered, nil
+}
+
+func (h *head) Numbered(_ context.Context, from, to int64) ([]earshot.Leaf, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.leaves[from:min(to, h.numbered)]), nil
+}
+
+func (h *head) Remember(_ context.Context, size int64, root [32]byte) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.roots[size] = root
+	return nil
+}
+
+func (h *head) Root(_ context.Context, size int64) ([32]byte, bool, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r, ok := h.roots[size]
+	return r, ok, nil
+}
+
+func (h *head) Published(context.Context) (int64, error) { return h.published, nil }
+
+func (h *head) SetPublished(_ context.Context, size int64) error {
+	h.published = max(h.published, size)
+	return nil
+}
+
+// fixture is a log in memory.
+type fixture struct {
+	tiles *tiles
+	head  *head
+	keys  *audit.Keys
+	log   *audit.Log
+}
+
+func (f *fixture) options() audit.Options {
+	return audit.Options{Tiles: f.tiles, Head: f.head, Signer: f.keys.Signer, Verifier: f.keys.Verifier}
+}
+
+func newFixture(tb testing.TB) *fixture {
+	tb.Helper()
+	keys, err := audit.CreateKeys(tb.TempDir(), "example.org/log")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	f := &fixture{tiles: newTiles(), head: newHead(), keys: keys}
+	if f.log, err = audit.Create(tb.Context(), f.options()); err != nil {
+		tb.Fatal(err)
+	}
+	return f
+}
+
+func entry(tb testing.TB, kind audit.Kind, n int) audit.Entry {
+	tb.Helper()
+	e := audit.Entry{ID: audit.EntryID(string(kind), fmt.Sprint(n)), Kind: kind, TS: 1_700_000_000_000_000 + int64(n), Run: "run-x"}
+	switch kind {
+	case audit.KindIntent:
+		e.Intent = &audit.Intent{Action: "delete", Recording: "00", Object: "11", Rule: "r", Basis: []string{"p/r"}}
+	case audit.KindOutcome:
+		e.Outcome = &audit.Outcome{IntentID: audit.EntryID(string(audit.KindIntent), fmt.Sprint(n)), Result: "ok", CopiesGone: 2}
+	}
+	return e
+}
+
+func leafOf(tb testing.TB, e audit.Entry) earshot.Leaf {
+	tb.Helper()
+	l, err := e.Leaf()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return l
+}
+
+// act writes n intents with their outcomes.
+func (f *fixture) act(tb testing.TB, from, n int) {
+	tb.Helper()
+	for i := from; i < from+n; i++ {
+		f.head.say(leafOf(tb, entry(tb, audit.KindIntent, i)), leafOf(tb, entry(tb, audit.KindOutcome, i)))
+	}
+}
+
+func (f *fixture) publish(tb testing.TB) int64 {
+	tb.Helper()
+	size, err := f.log.Publish(tb.Context())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return size
+}
+
+func (f *fixture) verify(tb testing.TB, o audit.VerifyOptions) *audit.Report {
+	tb.Helper()
+	r, err := audit.VerifyAll(tb.Context(), f.tiles, f.keys.Verifier, o)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return r
+}
+
+func TestALogOfAnySizeVerifies(t *testing.T) {
+	f := newFixture(t)
+	if r := f.verify(t, audit.VerifyOptions{}); !r.OK() {
+		t.Fatalf("the empty log: %v", r.Findings)
+	}
+	n := 0
+	for _, step := range []int{1, 2, 1, 124, 1, 127, 130, 700, 33000} {
+		f.act(t, n, step)
+		n += step
+		if size := f.publish(t); size != int64(2*n) {
+			t.Fatalf("published %d, want %d", size, 2*n)
+		}
+		r := f.verify(t, audit.VerifyOptions{})
+		if !r.OK() || r.Entries != int64(2*n) || r.Intents != int64(n) || r.Outcomes != int64(n) || r.Open != 0 {
+			t.Fatalf("after %d: %+v", n, r)
+		}
+		if _, err := audit.Open(t.Context(), f.options()); err != nil {
+			t.Fatalf("opening the log of %d entries: %v", 2*n, err)
+		}
+	}
+}
+
+func TestPublishingGoesOnAfterACrashAnywhere(t *testing.T) {
+	for landed := range 2 {
+		for n := 1; ; n++ {
+			f := newFixture(t)
+			f.act(t, 0, 200)
+			f.publish(t)
+			f.act(t, 200, 120)
+			ops, dead := 0, false
+			f.tiles.fail = func(op, _ string) error {
+				if ops++; dead || ops == n && landed == 0 {
+					dead = true
+					return errors.New("dead")
+				}
+				if ops == n && op != "get" {
+					dead = true // this one still takes effect
+				}
+				return nil
+			}
+			_, err := f.log.Publish(t.Context())
+			f.tiles.fail = nil
+			if err == nil && ops < n {
+				break // there is no n-th operation
+			}
+			if f.log, err = audit.Open(t.Context(), f.options()); err != nil {
+				t.Fatalf("crash at %d (%d): opening: %v", n, landed, err)
+			}
+			f.act(t, 320, 1)
+			if size := f.publish(t); size != 642 {
+				t.Fatalf("crash at %d (%d): published %d, want 642", n, landed, size)
+			}
+			if r := f.verify(t, audit.VerifyOptions{}); !r.OK() {
+				t.Fatalf("crash at %d (%d): %v", n, landed, r.Findings)
+			}
+		}
+	}
+}
+
+func TestTwoPublishersShareALog(t *testing.T) {
+	f := newFixture(t)
+	other, err := audit.Open(t.Context(), f.options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 40 {
+		f.act(t, i*10, 10)
+		log := f.log
+		if i%3 == 1 {
+			log = other
+		}
+		if _, err := log.Publish(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := f.verify(t, audit.VerifyOptions{}); !r.OK() || r.Entries != 800 {
+		t.Fatalf("%+v", r)
+	}
+}
+
+func TestCreateNeverTakesTheplaceOfALog(t *testing.T) {
+	f := newFixture(t)
+	if _, err := audit.Create(t.Context(), f.options()); !errors.Is(err, audit.ErrExists) {
+		t.Errorf("got %v, want ErrExists", err)
+	}
+}
+
+func TestADatabaseOfAnotherTimelineHalts(t *testing.T) {
+	f := newFixture(t)
+	f.act(t, 0, 5)
+	f.publish(t)
+	f.head = newHead() // a backup was restored
+	f.head.roots[0] = [32]byte{}
+	if _, err := audit.Open(t.Context(), f.options()); !errors.Is(err, audit.ErrHalted) {
+		t.Errorf("got %v, want ErrHalted", err)
+	}
+}
+
+// TestTamper flips every byte of every object in turn, and removes and swaps them: each is found.
+func TestTamper(t *testing.T) {
+	f := newFixture(t)
+	for i := range 3 { // several partial tiles and checkpoints, and a full tile
+		f.act(t, i*50, 50)
+		f.publish(t)
+	}
+	if r := f.verify(t, audit.VerifyOptions{}); !r.OK() {
+		t.Fatal(r.Findings)
+	}
+	clean := f.tiles.objects
+	flips := 0
+	for key, body := range clean {
+		for i := range body {
+			if len(body) > 3000 && i%41 != 0 { // every byte of small objects, some of the large ones
+				continue
+			}
+			flips++
+			bad := slices.Clone(body)
+			bad[i] ^= 1 << (i % 8)
+			f.tiles.objects = maps.Clone(clean)
+			f.tiles.objects[key] = bad
+			if r := f.verify(t, audit.VerifyOptions{}); r.OK() {
+				t.Errorf("byte %d of %s was flipped and nobody noticed", i, key)
+			}
+		}
+		f.tiles.objects = maps.Clone(clean)
+		delete(f.tiles.objects, key)
+		needed := key == "checkpoint" || key == "checkpoints/300" || !strings.Contains(key, ".p/") && !strings.HasPrefix(key, "checkpoints/") || strings.HasSuffix(key, ".p/44")
+		if r := f.verify(t, audit.VerifyOptions{}); r.OK() && needed {
+			t.Errorf("%s was removed and nobody noticed", key)
+		}
+	}
+	t.Logf("%d flipped bytes in %d objects", flips, len(clean))
+	f.tiles.objects = clean
+	testEntries(t, f, clean)
+}
+
+// testEntries swaps, repeats and removes entries within their bundle.
+func testEntries(t *testing.T, f *fixture, clean map[string][]byte) {
+	t.Helper()
+	const key = "tile/entries/000"
+	var entries []string
+	for b := clean[key]; len(b) > 0; {
+		n := 2 + int(b[0])<<8 + int(b[1])
+		entries = append(entries, string(b[:n]))
+		b = b[n:]
+	}
+	for name, change := range map[string]func([]string) []string{
+		"swapped":  func(e []string) []string { e[3], e[4] = e[4], e[3]; return e },
+		"removed":  func(e []string) []string { return append(e[:7], e[8:]...) },
+		"repeated": func(e []string) []string { e[9] = e[8]; return e },
+	} {
+		f.tiles.objects = maps.Clone(clean)
+		f.tiles.objects[key] = []byte(strings.Join(change(slices.Clone(entries)), ""))
+		if r := f.verify(t, audit.VerifyOptions{}); r.OK() {
+			t.Errorf("an entry was %s and nobody noticed", name)
+		}
+	}
+	f.tiles.objects = clean
+}
+
+func TestHistoryThatWasRewrittenOrShortenedIsFoundByWhoSawIt(t *testing.T) {
+	f := newFixture(t)
+	f.act(t, 0, 10)
+	f.publish(t)
+	seen := f.verify(t, audit.VerifyOptions{}).Signed
+	f.act(t, 10, 10)
+	f.publish(t)
+	if r := f.verify(t, audit.VerifyOptions{LastSeen: seen}); !r.OK() {
+		t.Fatalf("an honest log: %v", r.Findings)
+	}
+	longer := f.verify(t, audit.VerifyOptions{}).Signed
+	// The operator, who has the key, writes another history.
+	forged := &fixture{tiles: newTiles(), head: newHead(), keys: f.keys}
+	var err error
+	if forged.log, err = audit.Create(t.Context(), forged.options()); err != nil {
+		t.Fatal(err)
+	}
+	forged.act(t, 100, 15)
+	forged.publish(t)
+	if r := forged.verify(t, audit.VerifyOptions{LastSeen: seen}); r.OK() {
+		t.Error("a rewritten history was believed")
+	}
+	if r := forged.verify(t, audit.VerifyOptions{LastSeen: longer}); r.OK() {
+		t.Error("a shortened history was believed")
+	}
+}
+
+func TestWhatEntriesSayTogether(t *testing.T) {
+	for name, c := range map[string]struct {
+		say  func(f *fixture)
+		find string
+	}{
+		"anOutcomeWithoutAnIntent": {func(f *fixture) { f.head.say(leafOf(t, entry(t, audit.KindOutcome, 1))) }, "without an intent"},
+		"twoOutcomesOfOneIntent": {func(f *fixture) {
+			f.act(t, 1, 1)
+			e := entry(t, audit.KindOutcome, 1)
+			e.ID = audit.EntryID("another")
+			f.head.say(leafOf(t, e))
+		}, "second outcome"},
+		"theSameEntryTwice": {func(f *fixture) {
+			f.act(t, 1, 1)
+			f.head.leaves = append(f.head.leaves, f.head.leaves[0])
+		}, "second time"},
+		"notCanonical": {func(f *fixture) {
+			f.head.say(earshot.Leaf{ID: "x", Body: []byte(`{"kind":"intent","id":"00"}`)})
+		}, "canonical"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			c.say(f)
+			f.publish(t)
+			r := f.verify(t, audit.VerifyOptions{})
+			if r.OK() || !strings.Contains(strings.Join(r.Findings, "\n"), c.find) {
+				t.Errorf("got %v, want a finding with %q", r.Findings, c.find)
+			}
+		})
+	}
+}
+
+func TestCertificate(t *testing.T) {
+	f := newFixture(t)
+	f.act(t, 0, 300)
+	f.publish(t)
+	c, err := f.log.Certify(t.Context(), f.keys.VKey, "Example Ltd", 20, 21, &audit.Opening{Bucket: "b", Key: "k"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := c.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := audit.ParseCertificate(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := read.Verify(f.keys.Verifier)
+	if err != nil || v.Outcome.Outcome.CopiesGone != 2 || v.Checkpoint.Size != 600 {
+		t.Fatalf("got %+v, %v", v, err)
+	}
+	other := newFixture(t)
+	if _, err := read.Verify(other.keys.Verifier); !errors.Is(err, audit.ErrUnverified) {
+		t.Errorf("another log's key: got %v, want ErrUnverified", err)
+	}
+	if _, err := f.log.Certify(t.Context(), f.keys.VKey, "", 20, 23, nil); !errors.Is(err, audit.ErrUnverified) {
+		t.Errorf("an outcome of another intent: got %v, want ErrUnverified", err)
+	}
+	bad := 0
+	for i := range text {
+		broken := slices.Clone(text)
+		broken[i] ^= 1
+		if p, err := audit.ParseCertificate(broken); err == nil {
+			if _, err := p.Verify(f.keys.Verifier); err == nil && i > strings.Index(string(text), `"title"`) && i < strings.Index(string(text), `"limits"`) {
+				t.Errorf("byte %d of the certificate was changed and it still verifies: %q", i, text[max(0, i-20):min(len(text), i+20)])
+			}
+		}
+		bad++
+	}
+	t.Logf("%d changed bytes", bad)
+}
+
+func TestParseRefusesWhatReadersCouldTakeForDifferentThings(t *testing.T) {
+	good := string(leafOf(t, entry(t, audit.KindOutcome, 1)).Body)
+	if _, err := audit.Parse([]byte(good)); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"duplicateKey":   strings.Replace(good, `"kind":`, `"kind":"skip","kind":`, 1),
+		"caseVariant":    strings.Replace(good, `"kind":`, `"Kind":`, 1),
+		"unknownKey":     strings.Replace(good, `"v":1`, `"v":1,"x":2`, 1),
+		"space":          strings.Replace(good, `,"kind"`, `, "kind"`, 1),
+		"otherVersion":   strings.Replace(good, `"v":1`, `"v":2`, 1),
+		"float":          strings.Replace(good, `"v":1`, `"v":1.0`, 1),
+		"escape":         strings.Replace(good, `"ok"`, `"\u006fk"`, 1),
+		"trailing":       good + " ",
+		"outOfOrder":     `{"v":1,"id":"x"}`,
+		"hugeInteger":    strings.Replace(good, `"v":1`, `"v":9007199254740993`, 1),
+		"nestedTooDeep":  strings.Repeat(`{"a":`, 40) + "1" + strings.Repeat("}", 40),
+		"empty":          "",
+		"notAnObject":    "[]",
+		"unfinishedText": `{"id":"`,
+	} {
+		if e, err := audit.Parse([]byte(text)); err == nil {
+			t.Errorf("%s was read as %+v", name, e)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(`{"id":"0123456789abcdef0123456789abcdef","kind":"genesis","ts":1,"v":1}`))
+	f.Add([]byte(`{"id":"0","kind":"outcome","outcome":{"intent_id":"x"},"ts":1,"v":1}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		e, err := audit.Parse(body)
+		if err != nil {
+			return
+		}
+		if len(e.ID) != 32 || e.TS <= 0 {
+			return // Leaf would refuse it; Parse only reads
+		}
+		l, err := e.Leaf()
+		if err != nil || string(l.Body) != string(body) {
+			t.Errorf("read %q and would write %q (%v)", body, l.Body, err)
+		}
+	})
+}
+
+func TestKeysAreSecretAndNeverOverwritten(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := audit.CreateKeys(dir, "example.org/log"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := audit.CreateKeys(dir, "example.org/log"); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("making keys twice: got %v, want fs.ErrExist", err)
+	}
+	if _, err := audit.OpenKeys(dir); err != nil {
+		t.Error(err)
+	}
+	if err := os.Chmod(dir+"/log.key", 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := audit.OpenKeys(dir); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+		t.Errorf("a key that others may read: got %v", err)
+	}
+}
+
+func TestTagsOfOneNameDifferInEveryEntry(t *testing.T) {
+	tagger, err := audit.NewTagger(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, id := range []string{"a", "b"} {
+		for _, label := range []string{"recording", "subject"} {
+			seen[tagger.Tag(label, id, "clips/1")] = true
+		}
+	}
+	if len(seen) != 4 || tagger.Tag("recording", "a", "clips/1") != tagger.Tag("recording", "a", "clips/1") {
+		t.Errorf("tags: %v", seen)
+	}
+	if _, err := audit.NewTagger(make([]byte, 16)); err == nil {
+		t.Error("a short key was taken")
+	}
+}
+
+func BenchmarkAppend(b *testing.B) {
+	for _, size := range []int{1, 100, 1000} {
+		b.Run(fmt.Sprintf("batch=%d", size), func(b *testing.B) {
+			f := newFixture(b)
+			n := 0
+			for b.Loop() {
+				b.StopTimer()
+				for range size {
+					f.head.say(leafOf(b, entry(b, audit.KindIntent, n)))
+					n++
+				}
+				b.StartTimer()
+				f.publish(b)
+			}
+			b.ReportMetric(float64(b.N*size)/b.Elapsed().Seconds(), "entries/s")
+		})
+	}
+}
+
+func BenchmarkVerifyAll(b *testing.B) {
+	f := newFixture(b)
+	f.act(b, 0, 50_000)
+	f.publish(b)
+	for b.Loop() {
+		if r := f.verify(b, audit.VerifyOptions{}); !r.OK() || r.Entries != 100_000 {
+			b.Fatal(r.Findings)
+		}
+	}
+	b.ReportMetric(float64(b.N)*100_000/b.Elapsed().Seconds(), "entries/s")
+}
+
+func BenchmarkCertificate(b *testing.B) {
+	f := newFixture(b)
+	f.act(b, 0, 5000)
+	f.publish(b)
+	c, err := f.log.Certify(b.Context(), f.keys.VKey, "", 20, 21, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("verify", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := c.Verify(f.keys.Verifier); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("draw", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := f.log.Certify(b.Context(), f.keys.VKey, "", 20, 21, nil); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
