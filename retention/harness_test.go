@@ -1,0 +1,298 @@
+package retention_test
+
+import (
+	"bytes"
+	"context"
+	"database/sql/driver"
+	"encoding/binary"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"earshot"
+	"earshot/audit"
+	"earshot/internal/fault"
+	"earshot/policies"
+	"earshot/retention"
+	"earshot/storage"
+	"earshot/storage/catalog"
+	"earshot/storage/storagetest"
+)
+
+func TestMain(m *testing.M) { storagetest.Main(m) }
+
+// world is a bucket, a log bucket and a catalog that outlive the processes which work on them.
+type world struct {
+	tb     testing.TB
+	o      storage.Options
+	name   string // of the bucket
+	logs   string // of the log's bucket
+	dir    string
+	keys   *audit.Keys
+	policy string
+	plain  *storage.Bucket // seen without faults
+	now    time.Time
+}
+
+// process is one life of earshot in the world.
+type process struct {
+	w      *world
+	db     *catalog.DB
+	log    *audit.Log
+	runner *retention.Runner
+}
+
+const worldPolicy = `
+apiVersion: earshot/v1
+kind: Policy
+metadata: {name: household, owner: a@example.org}
+spec:
+  scope: {bucket: BUCKET, prefix: clips/}
+  rules:
+    - name: child
+      when: has(subject.declaredAge) && subject.declaredAge < 13 && !("parental" in subject.consents)
+      then: delete
+    - name: period
+      keep: {for: 90d, from: captured}
+      then: delete
+    - name: before-wake
+      when: wake.found && wake.start > duration("100ms")
+      then: redact
+      spans: [before-wake-word]
+  otherwise: keep
+`
+
+func layout() retention.Layout {
+	return retention.Layout{
+		Recording: "clips/{subject}/{id}.{coding}",
+		Companions: []retention.CompanionLayout{
+			{Class: "event", Key: "events/{id}.json"},
+			{Class: "transcript", Key: "transcripts/{id}.json"},
+			{Class: "voiceprint", Key: "voiceprints/{subject}/{id}.bin"},
+		},
+	}
+}
+
+func newWorld(tb testing.TB, o storage.Options, versioned, locked bool) *world {
+	tb.Helper()
+	o.KeepMetadata = []string{"captured-at", "earshot-*"}
+	w := &world{tb: tb, o: o, dir: tb.TempDir(), now: time.Now().UTC()}
+	w.plain = storagetest.Bucket(tb, o, versioned, locked)
+	w.name = w.plain.Name()
+	w.logs = storagetest.Bucket(tb, o, true, false).Name()
+	w.policy = strings.ReplaceAll(worldPolicy, "BUCKET", w.name)
+	var err error
+	if w.keys, err = audit.CreateKeys(filepath.Join(w.dir, "keys"), "example.org/log"); err != nil {
+		tb.Fatal(err)
+	}
+	db, err := catalog.Create(context.Background(), catalog.Options{Path: w.db()})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer db.Close()
+	tiles := w.tiles(nil)
+	if _, err := audit.Create(context.Background(), audit.Options{Tiles: tiles, Head: db.Head(), Signer: w.keys.Signer, Verifier: w.keys.Verifier}); err != nil {
+		tb.Fatal(err)
+	}
+	return w
+}
+
+func (w *world) db() string { return filepath.Join(w.dir, "catalog.db") }
+
+func (w *world) store(script *fault.Script) *storage.Store {
+	w.tb.Helper()
+	o := w.o
+	if script != nil {
+		o.Transport = &fault.Transport{Next: storage.NewTransport(), Script: script}
+	}
+	s, err := storage.Connect(o)
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	return s
+}
+
+func (w *world) tiles(script *fault.Script) *storage.Folder {
+	w.tb.Helper()
+	b, err := w.store(nil).Bucket(context.Background(), w.logs)
+	if script != nil {
+		b, err = w.store(script).Bucket(context.Background(), w.logs)
+	}
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	return b.Folder("", 0)
+}
+
+func (w *world) compiled() *policies.Policy {
+	w.tb.Helper()
+	doc, err := policies.Parse("household.yaml", []byte(w.policy))
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	p, err := policies.Compile(doc)
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	return p
+}
+
+// start begins a life. With a script, everything that it does may fail; err is then why it could
+// not even begin.
+func (w *world) start(script *fault.Script) (*process, error) {
+	w.tb.Helper()
+	p := &process{w: w}
+	opts := catalog.Options{Path: w.db()}
+	if script != nil {
+		opts.Wrap = func(c driver.Connector) driver.Connector { return fault.Connector(c, script) }
+	}
+	ctx := context.Background()
+	var err error
+	if p.db, err = catalog.Open(ctx, opts); err != nil {
+		return nil, err
+	}
+	p.log, err = audit.Open(ctx, audit.Options{Tiles: w.tiles(script), Head: p.db.Head(), Signer: w.keys.Signer, Verifier: w.keys.Verifier})
+	if err != nil {
+		p.db.Close()
+		return nil, err
+	}
+	p.runner, err = retention.New(retention.Options{
+		Store: w.store(script), Catalog: p.db, Log: p.log, Tagger: w.keys.Tagger, Policies: []*policies.Policy{w.compiled()},
+		Layout: layout(), By: earshot.Principal{Kind: earshot.Service, Name: "test"}, Spool: w.dir, Workers: 4,
+		Now: func() time.Time { return w.now },
+	})
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	return p, nil
+}
+
+func (w *world) mustStart() *process {
+	w.tb.Helper()
+	p, err := w.start(nil)
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	return p
+}
+
+func (p *process) stop() { p.db.Close() }
+
+// clip is a recording of the world: n samples at 8 kHz whose values tell their place.
+func clip(n int) []byte {
+	var b bytes.Buffer
+	b.WriteString("RIFF")
+	_ = binary.Write(&b, binary.LittleEndian, uint32(36+2*n))
+	b.WriteString("WAVEfmt ")
+	_ = binary.Write(&b, binary.LittleEndian, []uint32{16})
+	_ = binary.Write(&b, binary.LittleEndian, []uint16{1, 1})
+	_ = binary.Write(&b, binary.LittleEndian, []uint32{8000, 16000})
+	_ = binary.Write(&b, binary.LittleEndian, []uint16{2, 16})
+	b.WriteString("data")
+	_ = binary.Write(&b, binary.LittleEndian, uint32(2*n))
+	for i := range n {
+		_ = binary.Write(&b, binary.LittleEndian, int16(i%1000+1))
+	}
+	return b.Bytes()
+}
+
+func samplesOf(wav []byte) []int16 {
+	body := wav[len(wav)-(len(wav)-44):]
+	out := make([]int16, len(body)/2)
+	for i := range out {
+		out[i] = int16(binary.LittleEndian.Uint16(body[2*i:]))
+	}
+	return out
+}
+
+func (w *world) put(key string, body []byte, meta map[string]string) earshot.RecordingID {
+	w.tb.Helper()
+	id, err := w.plain.Put(context.Background(), key, body, "application/octet-stream", meta, nil)
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	return id
+}
+
+func event(startMS, endMS int) []byte {
+	return fmt.Appendf(nil, `{"event":{"header":{"namespace":"SpeechRecognizer","name":"Recognize"},"payload":{"initiator":{"type":"WAKEWORD","payload":{"wakeWordIndices":{"startIndexInSamples":%d,"endIndexInSamples":%d}}}}}}`, startMS*16, endMS*16)
+}
+
+const words = `{"words":[{"word":"secret","start":0.0,"end":0.2},{"word":"computer","start":0.3,"end":0.5},{"word":"lights","start":0.6,"end":0.9}],"text":"secret computer lights"}`
+
+// record stores a recording, age days old, with companions.
+func (w *world) record(subject, id string, age int, wakeMS int) string {
+	w.tb.Helper()
+	key := "clips/" + subject + "/" + id + ".wav"
+	meta := map[string]string{"captured-at": w.now.Add(-time.Duration(age) * 24 * time.Hour).Format(time.RFC3339)}
+	if w.plain.Versioning() == storage.Versioned {
+		w.put(key, clip(100), meta) // an older version
+	}
+	w.put(key, clip(8000), meta)
+	w.put("events/"+id+".json", event(wakeMS, wakeMS+200), nil)
+	w.put("transcripts/"+id+".json", []byte(words), nil)
+	w.put("voiceprints/"+subject+"/"+id+".bin", []byte("voice of "+id), nil)
+	return key
+}
+
+// snapshot is everything in the bucket: the ETags of all versions, by key.
+func (w *world) snapshot() map[string][]string {
+	w.tb.Helper()
+	out := map[string][]string{}
+	for rec, err := range w.plain.List(context.Background(), "", "") {
+		if err != nil {
+			w.tb.Fatal(err)
+		}
+		p, err := w.plain.Present(context.Background(), rec.ID.Key)
+		if err != nil {
+			w.tb.Fatal(err)
+		}
+		for _, v := range p.Versions {
+			out[rec.ID.Key] = append(out[rec.ID.Key], v.ETag)
+		}
+		if p.Uploads > 0 {
+			out[rec.ID.Key] = append(out[rec.ID.Key], "an unfinished upload")
+		}
+	}
+	return out
+}
+
+func (w *world) read(key string) []byte {
+	w.tb.Helper()
+	b, _, err := w.plain.Folder("", 0).Get(context.Background(), key)
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	return b
+}
+
+// verified checks the log and returns its report.
+func (w *world) verified() *audit.Report {
+	w.tb.Helper()
+	r, err := audit.VerifyAll(context.Background(), w.tiles(nil), w.keys.Verifier, audit.VerifyOptions{})
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	if !r.OK() {
+		w.tb.Fatalf("the log does not verify: %v", r.Findings)
+	}
+	return r
+}
+
+// plan scans and plans.
+func (p *process) plan(ctx context.Context) (retention.Planned, error) {
+	if _, err := p.runner.Scan(ctx); err != nil {
+		return retention.Planned{}, err
+	}
+	planned, err := p.runner.Plan(ctx)
+	if err != nil {
+		return planned, err
+	}
+	_, err = p.log.Publish(ctx)
+	return planned, err
+}
+
+func sorted(keys ...string) []string { slices.Sort(keys); return keys }
