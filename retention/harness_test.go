@@ -93,7 +93,7 @@ func newWorld(tb testing.TB, o storage.Options, versioned, locked bool) *world {
 		tb.Fatal(err)
 	}
 	defer db.Close()
-	tiles := w.tiles(nil)
+	tiles := w.mustTiles()
 	if _, err := audit.Create(context.Background(), audit.Options{Tiles: tiles, Head: db.Head(), Signer: w.keys.Signer, Verifier: w.keys.Verifier}); err != nil {
 		tb.Fatal(err)
 	}
@@ -115,16 +115,22 @@ func (w *world) store(script *fault.Script) *storage.Store {
 	return s
 }
 
-func (w *world) tiles(script *fault.Script) *storage.Folder {
+func (w *world) tiles(script *fault.Script) (*storage.Folder, error) {
 	w.tb.Helper()
-	b, err := w.store(nil).Bucket(context.Background(), w.logs)
-	if script != nil {
-		b, err = w.store(script).Bucket(context.Background(), w.logs)
+	b, err := w.store(script).Bucket(context.Background(), w.logs)
+	if err != nil {
+		return nil, err
 	}
+	return b.Folder("", 0), nil
+}
+
+func (w *world) mustTiles() *storage.Folder {
+	w.tb.Helper()
+	f, err := w.tiles(nil)
 	if err != nil {
 		w.tb.Fatal(err)
 	}
-	return b.Folder("", 0)
+	return f
 }
 
 func (w *world) compiled() *policies.Policy {
@@ -154,7 +160,12 @@ func (w *world) start(script *fault.Script) (*process, error) {
 	if p.db, err = catalog.Open(ctx, opts); err != nil {
 		return nil, err
 	}
-	p.log, err = audit.Open(ctx, audit.Options{Tiles: w.tiles(script), Head: p.db.Head(), Signer: w.keys.Signer, Verifier: w.keys.Verifier})
+	tiles, err := w.tiles(script)
+	if err != nil {
+		p.db.Close()
+		return nil, err
+	}
+	p.log, err = audit.Open(ctx, audit.Options{Tiles: tiles, Head: p.db.Head(), Signer: w.keys.Signer, Verifier: w.keys.Verifier})
 	if err != nil {
 		p.db.Close()
 		return nil, err
@@ -272,7 +283,7 @@ func (w *world) read(key string) []byte {
 // verified checks the log and returns its report.
 func (w *world) verified() *audit.Report {
 	w.tb.Helper()
-	r, err := audit.VerifyAll(context.Background(), w.tiles(nil), w.keys.Verifier, audit.VerifyOptions{})
+	r, err := audit.VerifyAll(context.Background(), w.mustTiles(), w.keys.Verifier, audit.VerifyOptions{})
 	if err != nil {
 		w.tb.Fatal(err)
 	}
