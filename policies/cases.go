@@ -1,15 +1,10 @@
 package policies
 
 import (
-	"fmt"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"earshot"
-
-	"github.com/goccy/go-yaml/ast"
 )
 
 // Cases is what a policy is expected to say, as NAME.test.yaml beside it holds it.
@@ -17,7 +12,7 @@ type Cases struct {
 	Cases []Case
 }
 
-// Case is one set of facts and what is expected of them.
+// Case is one set of facts, a moment, and what is expected of the decision.
 type Case struct {
 	Name   string
 	Now    time.Time
@@ -25,271 +20,284 @@ type Case struct {
 	Expect Expectation
 }
 
-// Expectation is what a case wants; empty fields are not compared.
+// Expectation is what a case wants. Empty fields are not compared, but for Missing: where nil is
+// written as [] nothing may be missing.
 type Expectation struct {
-	Disposition string
+	Disposition earshot.Disposition
 	Rule        string
 	Spans       string // as earshot.Spans prints them, all fills together
+	Fill        string
+	Since       time.Time
 	Until       time.Time
+	Forever     bool // Until must be zero
 	Missing     []string
+	Companions  map[string]string
 	Reason      string // part of any reason's text
 }
 
-// Result is how a case went.
-type Result struct {
-	Case   string   `json:"case"`
-	Faults []string `json:"faults,omitempty"`
-	Rule   string   `json:"rule"` // that decided, so that one can see which rules no case reaches
+// casesFile is the file as written. The comments are its manual.
+type casesFile struct {
+	Cases []caseText `yaml:"cases"`
 }
 
-// OK reports whether the case went as expected.
-func (r Result) OK() bool { return len(r.Faults) == 0 }
-
-func (r Result) String() string {
-	if r.OK() {
-		return fmt.Sprintf("ok    %s (%s)", r.Case, r.Rule)
-	}
-	return fmt.Sprintf("FAIL  %s: %s", r.Case, strings.Join(r.Faults, "; "))
+type caseText struct {
+	Name   string     `yaml:"name"`
+	Now    string     `yaml:"now"` // 2026-01-31 or 2026-01-31T12:00:00Z
+	Facts  factsText  `yaml:"facts"`
+	Expect expectText `yaml:"expect"`
 }
 
-// Check runs cases.
-func Check(p *Policy, c *Cases) []Result {
-	out := make([]Result, 0, len(c.Cases))
-	for _, one := range c.Cases {
-		d := p.Decide(one.Facts, one.Now)
-		out = append(out, Result{Case: one.Name, Rule: d.Rule, Faults: one.Expect.faults(d)})
-	}
-	return out
+type factsText struct {
+	Bucket   string            `yaml:"bucket"` // default voice
+	Key      string            `yaml:"key"`    // default clips/case.wav
+	Size     int               `yaml:"size"`
+	Coding   string            `yaml:"coding"` // default wav
+	Device   string            `yaml:"device"`
+	Locale   string            `yaml:"locale"`
+	Source   string            `yaml:"source"`
+	Labels   map[string]string `yaml:"labels"`
+	Captured string            `yaml:"captured"`
+	Stored   string            `yaml:"stored"` // default: captured, else now
+	Length   string            `yaml:"length"`
+	Head     *bool             `yaml:"head"` // the object's metadata has been read; default true
+	// Listenings: absent means that nobody has listened yet.
+	Wake   *listeningText `yaml:"wake"`
+	Child  *listeningText `yaml:"child"`
+	Speech *listeningText `yaml:"speech"`
+	// Deaf gives a reason for each kind that cannot be listened for.
+	Deaf    map[string]string `yaml:"deaf"`
+	Subject *subjectText      `yaml:"subject"`
+	// What the law in the code sees.
+	Hold        bool     `yaml:"hold"`
+	LegalHold   bool     `yaml:"legalHold"` // of the store
+	RetainUntil string   `yaml:"retainUntil"`
+	Erasure     bool     `yaml:"erasureRequest"`
+	Fault       string   `yaml:"fault"`
+	Erased      []string `yaml:"erased"`
 }
 
-func (e Expectation) faults(d earshot.Decision) (faults []string) {
-	differ := func(what, got, want string) {
-		if want != "" && got != want {
-			faults = append(faults, fmt.Sprintf("%s is %s, not %s", what, got, want))
-		}
-	}
-	var spans earshot.Spans
-	reasons := ""
-	for _, r := range d.Redactions {
-		spans = append(spans, r.Spans...)
-	}
-	for _, r := range d.Reasons {
-		reasons += r.Text + "\n"
-	}
-	differ("disposition", d.Disposition.String(), e.Disposition)
-	differ("rule", d.Rule, e.Rule)
-	differ("spans", spans.Merge().String(), e.Spans)
-	if !e.Until.IsZero() && !e.Until.Equal(d.Until) {
-		faults = append(faults, fmt.Sprintf("until is %s, not %s", date(d.Until), date(e.Until)))
-	}
-	if e.Missing != nil && !slices.Equal(e.Missing, d.Missing) {
-		faults = append(faults, fmt.Sprintf("missing is %v, not %v", d.Missing, e.Missing))
-	}
-	if !strings.Contains(reasons, e.Reason) {
-		faults = append(faults, fmt.Sprintf("no reason says %q", e.Reason))
-	}
-	return faults
+type listeningText struct {
+	Found       *bool    `yaml:"found"` // false: someone listened, and there was nothing
+	Start       string   `yaml:"start"`
+	End         string   `yaml:"end"`
+	Spans       []string `yaml:"spans"` // several findings
+	Word        string   `yaml:"word"`
+	Score       *float64 `yaml:"score"`
+	Probability *float64 `yaml:"probability"`
+	CommandEnd  string   `yaml:"commandEnd"`
 }
 
-// ParseCases reads a file of cases; errors are [Errors].
+type subjectText struct {
+	ID            string            `yaml:"id"`
+	DeclaredAge   *int              `yaml:"declaredAge"`
+	DeclaredMinor *bool             `yaml:"declaredMinor"`
+	LastActive    string            `yaml:"lastActive"`
+	AutoDelete    string            `yaml:"autoDelete"`
+	DontSave      bool              `yaml:"dontSave"`
+	NoHumanReview bool              `yaml:"noHumanReview"`
+	Consents      []string          `yaml:"consents"`  // purposes in force
+	Withdrawn     map[string]string `yaml:"withdrawn"` // dates by purpose
+}
+
+type expectText struct {
+	Disposition string            `yaml:"disposition"`
+	Rule        string            `yaml:"rule"`
+	Spans       string            `yaml:"spans"`
+	Fill        string            `yaml:"fill"`
+	Since       string            `yaml:"since"`
+	Until       string            `yaml:"until"` // or never
+	Missing     []string          `yaml:"missing"`
+	Companions  map[string]string `yaml:"companions"`
+	Reason      string            `yaml:"reason"`
+}
+
+// ParseCases reads a file of cases. The error is [Errors]: all that is wrong.
 func ParseCases(name string, src []byte) (*Cases, error) {
-	r := &reader{file: name, pos: map[string]Pos{}}
-	body, err := r.open(src)
-	if err != nil {
-		return nil, err
+	f := &faults{file: name}
+	body := parseYAML(f, src)
+	if body == nil {
+		return nil, f.err()
 	}
+	var file casesFile
+	r := caseReader{decoder{faults: f, places: map[string]place{}}}
+	r.into(body, &file)
 	out := &Cases{}
-	r.object(body, "", map[string]func(ast.Node, string){
-		"cases": r.list(func(n ast.Node, path string) {
-			c := Case{Facts: earshot.Facts{HeadKnown: true}}
-			c.Facts.Recording = earshot.Recording{ID: earshot.RecordingID{Bucket: "voice", Key: "clips/case.wav"}, ETag: "e", Coding: earshot.CodingWAV}
-			r.object(n, path, map[string]func(ast.Node, string){
-				"name": r.text(&c.Name), "now": r.time(&c.Now),
-				"facts":  func(n ast.Node, path string) { r.facts(n, path, &c.Facts) },
-				"expect": func(n ast.Node, path string) { r.expect(n, path, &c.Expect) },
-			})
-			if c.Facts.Recording.StoredAt.IsZero() {
-				c.Facts.Recording.StoredAt = c.Now
-			}
-			if c.Expect.Disposition == "" {
-				r.fail(n, "case %q expects no disposition", c.Name)
-			}
-			out.Cases = append(out.Cases, c)
-		}),
-	})
-	if len(r.errs) > 0 {
-		return nil, r.sorted()
+	for i := range file.Cases {
+		out.Cases = append(out.Cases, r.one(elem("cases", i), &file.Cases[i]))
+	}
+	if len(file.Cases) == 0 {
+		f.add(place{1, 1}, "there are no cases")
+	}
+	if err := f.err(); err != nil {
+		return nil, err
 	}
 	return out, nil
 }
 
-func (r *reader) expect(n ast.Node, path string, e *Expectation) {
-	r.object(n, path, map[string]func(ast.Node, string){
-		"disposition": r.text(&e.Disposition), "rule": r.text(&e.Rule), "spans": r.text(&e.Spans), "until": r.time(&e.Until),
-		"reason": r.text(&e.Reason),
-		"missing": func(n ast.Node, path string) {
-			e.Missing = []string{}
-			r.strings(&e.Missing)(n, path)
-		},
-	})
-	if e.Missing != nil && len(e.Missing) == 0 {
-		e.Missing = nil
+// caseReader turns cases as written into facts.
+type caseReader struct{ decoder }
+
+func (r *caseReader) wrong(path, format string, args ...any) {
+	doc := Document{places: r.places}
+	r.add(doc.at(path), format, args...)
+}
+
+func (r *caseReader) one(path string, w *caseText) Case {
+	c := Case{Name: w.Name, Now: r.date(path+".now", w.Now)}
+	if w.Name == "" {
+		r.wrong(path, "the case has no name")
 	}
-}
-
-func (r *reader) facts(n ast.Node, path string, f *earshot.Facts) {
-	rec := &f.Recording
-	r.object(n, path, map[string]func(ast.Node, string){
-		"key": r.text(&rec.ID.Key), "device": r.text(&rec.Device), "locale": r.text(&rec.Locale), "source": r.text(&rec.Source),
-		"captured": r.time(&rec.CapturedAt), "stored": r.time(&rec.StoredAt),
-		"head": r.bool(&f.HeadKnown), "fault": r.text(&f.Fault),
-		"coding": func(n ast.Node, _ string) { s, _ := r.scalar(n); rec.Coding = earshot.Coding(s) },
-		"wake":   r.listening(f, earshot.KindWake), "child": r.listening(f, earshot.KindChild), "speech": r.listening(f, earshot.KindSpeech),
-		"deaf": r.list(func(n ast.Node, _ string) {
-			s, _ := r.scalar(n)
-			if f.Deaf == nil {
-				f.Deaf = map[earshot.Kind]string{}
-			}
-			f.Deaf[earshot.Kind(s)] = "nobody can tell"
-		}),
-		"subject": func(n ast.Node, path string) {
-			f.Subject = &earshot.Subject{ID: "s-case"}
-			rec.Subject = f.Subject.ID
-			r.subject(n, path, f.Subject)
-		},
-		"hold":        r.flag(func() { f.Holds = append(f.Holds, earshot.Hold{ID: "hold-case"}) }),
-		"legalHold":   r.bool(&f.Lock.LegalHold),
-		"retainUntil": r.time(&f.Lock.RetainUntil),
-		"erasureRequest": r.flag(func() {
-			f.Requests = append(f.Requests, earshot.Request{ID: "request-case", Kind: earshot.RequestErasure})
-		}),
-		"erased": r.list(func(n ast.Node, _ string) {
-			s, _ := r.scalar(n)
-			span, err := earshot.ParseSpan(s)
-			if err != nil {
-				r.fail(n, "%s", err)
-			}
-			f.Erased = append(f.Erased, span)
-		}),
-	})
-}
-
-func (r *reader) subject(n ast.Node, path string, s *earshot.Subject) {
-	var age int
-	var minor bool
-	var purposes []string
-	r.object(n, path, map[string]func(ast.Node, string){
-		"declaredAge":   func(n ast.Node, p string) { r.number(&age)(n, p); s.DeclaredAge = &age },
-		"declaredMinor": func(n ast.Node, p string) { r.bool(&minor)(n, p); s.DeclaredMinor = &minor },
-		"lastActive":    r.time(&s.LastActive), "dontSave": r.bool(&s.DontSave), "noHumanReview": r.bool(&s.NoHumanReview),
-		"autoDelete": func(n ast.Node, _ string) {
-			text, _ := r.scalar(n)
-			d, err := ParsePeriod(text)
-			if err != nil {
-				r.fail(n, "%s", err)
-			}
-			s.AutoDelete = d
-		},
-		"consents": r.strings(&purposes),
-		"withdrawn": func(n ast.Node, p string) {
-			values, _ := r.mapping(n)
-			for _, v := range values {
-				c := earshot.Consent{Subject: s.ID, Purpose: v.Key.String()}
-				r.time(&c.WithdrawnAt)(v.Value, p)
-				s.Consents = append(s.Consents, c)
-			}
-		},
-	})
-	for _, p := range purposes {
-		s.Consents = append(s.Consents, earshot.Consent{Subject: s.ID, Purpose: p})
+	if w.Now == "" {
+		r.wrong(path, "case %q says no `now`", w.Name)
 	}
-}
-
-// listening reads {start, end, word, score, commandEnd}, or the word nothing.
-func (r *reader) listening(f *earshot.Facts, kind earshot.Kind) func(ast.Node, string) {
-	return func(n ast.Node, path string) {
-		l := earshot.Listening{Kind: kind, Detector: "case"}
-		if s, ok := n.(*ast.StringNode); ok && s.Value == "nothing" {
-			r.heard(f, l)
-			return
-		}
-		x := earshot.Finding{Kind: kind}
-		r.object(n, path, map[string]func(ast.Node, string){
-			"start": r.duration(&x.Span.Start), "end": r.duration(&x.Span.End), "commandEnd": r.duration(&l.CommandEnd), "word": r.text(&x.Word),
-			"probability": func(n ast.Node, _ string) {
-				s, _ := r.scalar(n)
-				v, err := strconv.ParseFloat(s, 64)
-				if err != nil || v < 0 || v > 1 {
-					r.fail(n, "%q is not between 0 and 1", s)
-				}
-				l.Score, x.Score = v, v
-			},
-		})
-		if x.Span.Valid() {
-			l.Findings = []earshot.Finding{x}
-		}
-		r.heard(f, l)
+	c.Facts = r.facts(path+".facts", &w.Facts, c.Now)
+	e := &w.Expect
+	at := path + ".expect"
+	if c.Expect.Disposition.UnmarshalText([]byte(e.Disposition)) != nil {
+		r.wrong(at, "case %q expects the disposition %q: want keep, review, redact or delete", w.Name, e.Disposition)
 	}
-}
-
-func (r *reader) heard(f *earshot.Facts, l earshot.Listening) {
-	if f.Heard == nil {
-		f.Heard = map[earshot.Kind]earshot.Listening{}
+	c.Expect.Rule, c.Expect.Fill, c.Expect.Reason = e.Rule, e.Fill, e.Reason
+	c.Expect.Missing, c.Expect.Companions = e.Missing, e.Companions
+	c.Expect.Spans = r.spans(at+".spans", strings.Split(e.Spans, ",")).String()
+	c.Expect.Since = r.date(at+".since", e.Since)
+	if c.Expect.Forever = e.Until == "never"; !c.Expect.Forever {
+		c.Expect.Until = r.date(at+".until", e.Until)
 	}
-	f.Heard[l.Kind] = l
+	return c
 }
 
-func (r *reader) duration(to *time.Duration) func(ast.Node, string) {
-	return func(n ast.Node, _ string) {
-		s, _ := r.scalar(n)
-		d, err := time.ParseDuration(s)
-		if err != nil || d < 0 {
-			r.fail(n, "%q is not a duration such as 500ms", s)
-		}
-		*to = d
+func (r *caseReader) facts(path string, w *factsText, now time.Time) earshot.Facts {
+	f := earshot.Facts{HeadKnown: w.Head == nil || *w.Head, Fault: w.Fault, Length: r.length(path+".length", w.Length)}
+	f.Recording = earshot.Recording{
+		ID:   earshot.RecordingID{Bucket: or(w.Bucket, "voice"), Key: or(w.Key, "clips/case.wav")},
+		ETag: "case", Size: int64(w.Size), Coding: earshot.Coding(or(w.Coding, string(earshot.CodingWAV))),
+		Device: w.Device, Locale: w.Locale, Source: w.Source, Labels: w.Labels,
+		CapturedAt: r.date(path+".captured", w.Captured), StoredAt: r.date(path+".stored", w.Stored),
 	}
-}
-
-func (r *reader) time(to *time.Time) func(ast.Node, string) {
-	return func(n ast.Node, _ string) {
-		s, ok := r.scalar(n)
-		if !ok {
-			return
-		}
-		for _, layout := range []string{time.RFC3339, time.DateOnly} {
-			if t, err := time.Parse(layout, s); err == nil {
-				*to = t.UTC()
-				return
-			}
-		}
-		r.fail(n, "%q is not a date such as 2026-01-31 or 2026-01-31T12:00:00Z", s)
-	}
-}
-
-func (r *reader) bool(to *bool) func(ast.Node, string) {
-	return func(n ast.Node, _ string) {
-		b, ok := n.(*ast.BoolNode)
-		if !ok {
-			r.fail(n, "want true or false")
-			return
-		}
-		*to = b.Value
-	}
-}
-
-func (r *reader) flag(set func()) func(ast.Node, string) {
-	return func(n ast.Node, path string) {
-		var on bool
-		if r.bool(&on)(n, path); on {
-			set()
+	if f.Recording.StoredAt.IsZero() {
+		if f.Recording.StoredAt = f.Recording.CapturedAt; f.Recording.StoredAt.IsZero() {
+			f.Recording.StoredAt = now
 		}
 	}
+	f.Heard = map[earshot.Kind]earshot.Listening{}
+	r.listening(path+".wake", w.Wake, earshot.KindWake, &f)
+	r.listening(path+".child", w.Child, earshot.KindChild, &f)
+	r.listening(path+".speech", w.Speech, earshot.KindSpeech, &f)
+	kinds := []string{string(earshot.KindWake), string(earshot.KindChild), string(earshot.KindSpeech)}
+	for kind, why := range w.Deaf {
+		if index(kinds, kind) < 0 {
+			r.wrong(path+".deaf."+kind, "unknown kind %q%s", kind, meant(kind, kinds))
+		}
+		if f.Deaf == nil {
+			f.Deaf = map[earshot.Kind]string{}
+		}
+		f.Deaf[earshot.Kind(kind)] = why
+	}
+	r.subject(path+".subject", w.Subject, &f)
+	if w.Hold {
+		f.Holds = []earshot.Hold{{ID: "hold-case", Matter: "case", PlacedAt: now}}
+	}
+	f.Lock = earshot.Lock{LegalHold: w.LegalHold, RetainUntil: r.date(path+".retainUntil", w.RetainUntil)}
+	if w.Erasure {
+		f.Requests = []earshot.Request{{ID: "request-case", Kind: earshot.RequestErasure, Subject: f.Recording.Subject, MadeAt: now}}
+	}
+	f.Erased = r.spans(path+".erased", w.Erased)
+	return f
 }
 
-func (r *reader) strings(to *[]string) func(ast.Node, string) {
-	return r.list(func(n ast.Node, _ string) {
-		if s, ok := r.scalar(n); ok {
-			*to = append(*to, s)
+func (r *caseReader) listening(path string, w *listeningText, kind earshot.Kind, f *earshot.Facts) {
+	if w == nil {
+		return
+	}
+	l := earshot.Listening{Kind: kind, Detector: "case", CommandEnd: r.length(path+".commandEnd", w.CommandEnd)}
+	score := 1.0
+	if w.Score != nil {
+		score, l.Score = *w.Score, *w.Score
+	}
+	if w.Probability != nil {
+		score, l.Score = *w.Probability, *w.Probability
+	}
+	spans := r.spans(path+".spans", w.Spans)
+	if w.Start != "" || w.End != "" {
+		spans = append(spans, earshot.Span{Start: r.length(path+".start", w.Start), End: r.length(path+".end", w.End)})
+	}
+	for _, s := range spans {
+		if !s.Valid() {
+			r.wrong(path, "the end must come after the start")
 		}
-	})
+		l.Findings = append(l.Findings, earshot.Finding{Kind: kind, Span: s, Score: score, Word: w.Word})
+	}
+	if w.Found != nil && *w.Found != (len(l.Findings) > 0) {
+		if *w.Found {
+			r.wrong(path, "what was found needs `start` and `end`")
+		} else {
+			r.wrong(path, "`found: false` goes with no spans")
+		}
+	}
+	f.Heard[kind] = l
+}
+
+func (r *caseReader) subject(path string, w *subjectText, f *earshot.Facts) {
+	if w == nil {
+		return
+	}
+	s := &earshot.Subject{
+		ID: earshot.SubjectID(or(w.ID, "s-case")), DeclaredAge: w.DeclaredAge, DeclaredMinor: w.DeclaredMinor,
+		LastActive: r.date(path+".lastActive", w.LastActive), AutoDelete: r.length(path+".autoDelete", w.AutoDelete),
+		DontSave: w.DontSave, NoHumanReview: w.NoHumanReview,
+	}
+	for _, purpose := range w.Consents {
+		s.Consents = append(s.Consents, earshot.Consent{Subject: s.ID, Purpose: purpose})
+	}
+	for purpose, date := range w.Withdrawn {
+		at := r.date(path+".withdrawn."+purpose, date)
+		s.Consents = append(s.Consents, earshot.Consent{Subject: s.ID, Purpose: purpose, WithdrawnAt: at})
+	}
+	f.Subject, f.Recording.Subject = s, s.ID
+}
+
+func (r *caseReader) date(path, text string) time.Time {
+	if text == "" {
+		return time.Time{}
+	}
+	for _, layout := range []string{time.DateOnly, time.RFC3339} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t.UTC()
+		}
+	}
+	r.wrong(path, "date %q: want 2026-01-31 or 2026-01-31T12:00:00Z", text)
+	return time.Time{}
+}
+
+func (r *caseReader) length(path, text string) time.Duration {
+	if text == "" || text == "0" || text == "0s" || text == "0ms" {
+		return 0
+	}
+	d, err := ParseLength(text)
+	if err != nil {
+		r.wrong(path, "%s", err)
+	}
+	return d
+}
+
+func (r *caseReader) spans(path string, texts []string) earshot.Spans {
+	var out earshot.Spans
+	for _, text := range texts {
+		if text = strings.TrimSpace(text); text == "" {
+			continue
+		}
+		s, err := earshot.ParseSpan(text)
+		if err != nil {
+			r.wrong(path, "%s", err)
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+func or(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
 }

@@ -3,300 +3,301 @@ package policies
 import (
 	"encoding/json"
 	"fmt"
-	"regexp"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"earshot"
-
-	"github.com/robfig/cron/v3"
 )
 
-// The names that decisions give to what is law in the code, and to the end of the rules.
-const (
-	RuleHold      = "hold"
-	RuleLock      = "object-lock"
-	RuleErasure   = "erasure-request"
-	RuleFault     = "fault"
-	RuleOtherwise = "otherwise"
-)
+// maxRules bounds a policy, so that a set of its rules is one machine word.
+const maxRules = 64
 
-// language is part of every digest: a change of what documents mean changes it.
-const language = "earshot/v1 language 1"
-
-// Policy is a compiled document. It is immutable and safe for concurrent use.
+// Policy is a compiled policy. It is immutable and safe for concurrent use. What it returns shares
+// memory with it: treat decisions as read-only.
 type Policy struct {
-	doc       *Document
-	rules     []rule
-	limits    Limits
-	otherwise earshot.Disposition
+	doc       Document
 	digest    earshot.Digest
+	limits    Limits
+	rules     []rule
+	otherwise earshot.Disposition
+	law       [lawCount][]earshot.Reason // ready-made
+	silence   []earshot.Reason           // for otherwise
 }
 
-// rule is one compiled rule.
+// rule is one rule, compiled.
 type rule struct {
 	name, because string
 	when          *condition // nil: always
-	period        *period    // nil: at once
+	keep          *period    // nil: at once
 	then          earshot.Disposition
-	spans         []spanExpr
+	spans         []span
 	pad           time.Duration
 	fill          earshot.Fill
 	companions    map[string]earshot.CompanionRule
+	acts, waits   []earshot.Reason // ready-made, one each
 }
 
-// period is a rule's keep.
-type period struct {
-	fixed   time.Duration
-	fact    string // subject.autoDelete, where fixed is 0
-	from    string
-	purpose string
-}
+// Names that a rule cannot have: decisions use them for what no rule says.
+var reserved = []string{RuleHold, RuleLock, RuleErasure, RuleFault, RuleOtherwise, "no-policy", "companion"}
 
-var (
-	nameForm  = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
-	spanNames = []string{"before-wake-word", "wake-word", "after-wake-word", "after-command", "child-speech", "everything"}
-	anchors   = []string{"captured", "stored", "subject.lastActive", "consent.withdrawn"}
-	reserved  = []string{RuleHold, RuleLock, RuleErasure, RuleFault, RuleOtherwise}
-)
-
-// Compile checks what a document says and makes a policy of it. All errors come at once, as
-// [Errors].
-func Compile(doc *Document) (*Policy, error) {
-	c := &compiler{doc: doc}
-	p := c.compile()
-	if len(c.errs) > 0 {
-		r := reader{errs: c.errs}
-		return nil, r.sorted()
+// Compile checks what a document means and makes it ready to decide. The error is [Errors]: all
+// that is wrong.
+func Compile(d *Document) (*Policy, error) {
+	if d == nil {
+		return nil, Errors{{Msg: "there is no document"}}
 	}
+	c := &compiler{doc: d, faults: &faults{file: d.file}}
+	p := &Policy{doc: d.clone()}
+	c.header(p)
+	c.limits(p)
+	c.rules(p)
+	if err := c.err(); err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(struct {
+		Language string   `json:"language"`
+		Document Document `json:"document"`
+	}{language, p.doc})
+	if err != nil {
+		return nil, fmt.Errorf("digesting policy %q: %w", p.Name(), err)
+	}
+	p.digest = earshot.DigestOf(text)
+	p.prepareReasons()
 	return p, nil
 }
 
-type compiler struct {
-	doc  *Document
-	errs Errors
-}
-
-func (c *compiler) fail(path, format string, args ...any) {
-	p, ok := c.doc.pos[path]
-	for !ok && path != "" {
-		if p, ok = c.doc.pos[path+"#"]; ok {
-			break
+// clone makes a copy that the caller cannot change, in canonical form: what does not change the
+// meaning (space around values, the default fill) does not change the digest.
+func (d *Document) clone() Document {
+	out := *d
+	out.Spec.Rules = slices.Clone(d.Spec.Rules)
+	for i := range out.Spec.Rules {
+		r := &out.Spec.Rules[i]
+		r.When, r.Because = strings.TrimSpace(r.When), strings.TrimSpace(r.Because)
+		r.Spans, r.Companions = slices.Clone(r.Spans), maps.Clone(r.Companions)
+		if r.Then == "redact" && r.Fill == "" {
+			r.Fill = string(earshot.FillSilence)
 		}
-		i := strings.LastIndexAny(path, ".[")
-		path = path[:max(0, i)]
-		p, ok = c.doc.pos[path]
-	}
-	if !ok {
-		p = Pos{1, 1}
-	}
-	c.errs = append(c.errs, Error{c.doc.file, p.Line, p.Col, fmt.Sprintf(format, args...)})
-}
-
-func (c *compiler) oneOf(path, value string, known ...string) bool {
-	if slices.Contains(known, value) {
-		return true
-	}
-	if value == "" {
-		key := path[strings.LastIndex(path, ".")+1:]
-		c.fail(path, "%s is missing: want %s", key, strings.Join(known, ", "))
-	} else {
-		c.fail(path, "%q is not known here%s", value, suggest(value, known))
-	}
-	return false
-}
-
-func (c *compiler) compile() *Policy {
-	d := c.doc
-	p := &Policy{doc: d}
-	c.oneOf("apiVersion", d.APIVersion, "earshot/v1")
-	c.oneOf("kind", d.Kind, "Policy")
-	if !nameForm.MatchString(d.Metadata.Name) {
-		c.fail("metadata.name", "name %q: want small letters, digits and hyphens", d.Metadata.Name)
-	}
-	if d.Spec.Scope.Bucket == "" {
-		c.fail("spec.scope.bucket", "scope.bucket is missing: a policy speaks of one bucket")
-	}
-	if c.oneOf("spec.otherwise", d.Spec.Otherwise, "keep", "review") && d.Spec.Otherwise == "review" {
-		p.otherwise = earshot.Review
-	}
-	if err := checkSchedule(d.Spec.Schedule); err != nil {
-		c.fail("spec.schedule", "%s", err)
-	}
-	p.limits = c.limits()
-	env, err := newEnv()
-	if err != nil {
-		c.fail("", "%s", err)
-		return p
-	}
-	seen := map[string]bool{}
-	for i, r := range d.Spec.Rules {
-		path := fmt.Sprintf("spec.rules[%d]", i)
-		if seen[r.Name] {
-			c.fail(path+".name", "another rule is named %q already", r.Name)
+		if r.Keep != nil {
+			k := *r.Keep
+			r.Keep = &k
 		}
-		seen[r.Name] = true
-		p.rules = append(p.rules, c.rule(env, path, r))
 	}
-	text, err := json.Marshal(d)
-	if err != nil {
-		panic(err) // plain strings always marshal
-	}
-	p.digest = earshot.DigestOf(append([]byte(language+"\n"), text...))
-	return p
-}
-
-// checkSchedule validates a cron spec. The empty one means: by hand only.
-func checkSchedule(spec string) error {
-	if spec == "" {
-		return nil
-	}
-	fields := strings.Fields(spec)
-	if strings.HasPrefix(spec, "CRON_TZ=") || strings.HasPrefix(spec, "TZ=") {
-		fields = fields[1:]
-	} else {
-		spec = "CRON_TZ=UTC " + spec
-	}
-	if len(fields) != 5 {
-		return fmt.Errorf("schedule: want five fields, such as 15 3 * * *, after an optional CRON_TZ=ZONE")
-	}
-	s, err := cron.ParseStandard(spec)
-	if err != nil {
-		return fmt.Errorf("schedule: %w", err)
-	}
-	if s.Next(time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
-		return fmt.Errorf("schedule: %q never comes round", spec)
-	}
-	return nil
-}
-
-func (c *compiler) limits() Limits {
-	l := c.doc.Spec.Limits
-	out := Limits{MaxCount: l.MaxCount, Approvals: l.Approvals}
-	if l.MaxShare != "" {
-		percent, ok := strings.CutSuffix(l.MaxShare, "%")
-		v, err := strconv.ParseFloat(strings.TrimSpace(percent), 64)
-		if !ok || err != nil || !(v > 0 && v <= 100) {
-			c.fail("spec.limits.maxShare", "maxShare %q: want a share such as 5%%", l.MaxShare)
-		}
-		out.MaxShare = v / 100
-	}
-	if l.Approvals > 20 {
-		c.fail("spec.limits.approvals", "approvals: %d people are more than will ever approve", l.Approvals)
-	}
+	out.Spec.Schedule = strings.Join(strings.Fields(d.Spec.Schedule), " ")
+	out.places = nil
 	return out
 }
 
-func (c *compiler) rule(env *environment, path string, r Rule) rule {
-	out := rule{name: r.Name, because: r.Because, fill: earshot.FillSilence}
-	if !nameForm.MatchString(r.Name) || slices.Contains(reserved, r.Name) {
-		c.fail(path+".name", "rule name %q: want small letters, digits and hyphens, and none of %s", r.Name, strings.Join(reserved, ", "))
-	}
-	if c.oneOf(path+".then", r.Then, "keep", "review", "redact", "delete") {
-		_ = out.then.UnmarshalText([]byte(r.Then))
-	}
-	if r.When != "" {
-		cond, err := env.compile(r.When)
-		if err != nil {
-			at := c.doc.pos[path+".when"]
-			c.errs = append(c.errs, celErrors(c.doc.file, at, err)...)
-		}
-		out.when = cond
-	} else if r.Keep == nil && r.Then == "delete" {
-		c.fail(path, "rule %q would delete every recording at once: give it when or keep", r.Name)
-	}
-	if r.Keep != nil {
-		out.period = c.period(path+".keep", r)
-	}
-	c.redaction(path, r, &out)
-	for class, text := range r.Companions {
-		if c.oneOf(path+".companions."+class, text, "delete", "trim", "keep", "review") {
-			if out.companions == nil {
-				out.companions = map[string]earshot.CompanionRule{}
-			}
-			out.companions[class] = earshot.CompanionRule(text)
-		}
-	}
-	return out
-}
-
-func (c *compiler) period(path string, r Rule) *period {
-	k := r.Keep
-	out := &period{from: k.From, purpose: k.Purpose}
-	c.oneOf(path+".from", k.From, anchors...)
-	if k.From == "consent.withdrawn" && k.Purpose == "" {
-		c.fail(path, "from: consent.withdrawn needs purpose: which consent")
-	}
-	if k.For == "subject.autoDelete" {
-		out.fact = k.For
-	} else if d, err := ParsePeriod(k.For); err != nil {
-		c.fail(path+".for", "for: %s, or the fact subject.autoDelete", err)
-	} else {
-		out.fixed = d
-	}
-	if r.Then == "keep" {
-		c.fail(path, "keep: with then: keep says nothing; a period ends in delete, redact or review")
-	}
-	return out
-}
-
-func (c *compiler) redaction(path string, r Rule, out *rule) {
-	if r.Then != "redact" {
-		if len(r.Spans) > 0 || r.Fill != "" || r.Pad != "" {
-			c.fail(path, "spans, pad and fill go with then: redact")
-		}
-		return
-	}
-	if len(r.Spans) == 0 {
-		c.fail(path, "redact needs spans: %s, or START-END", strings.Join(spanNames, ", "))
-	}
-	for i, text := range r.Spans {
-		at := fmt.Sprintf("%s.spans[%d]", path, i)
-		if slices.Contains(spanNames, text) {
-			out.spans = append(out.spans, spanExpr{name: text})
-			continue
-		}
-		span, err := earshot.ParseSpan(text)
-		if err != nil {
-			c.fail(at, "span %q is not known%s", text, suggest(text, spanNames))
-			continue
-		}
-		out.spans = append(out.spans, spanExpr{fixed: span})
-	}
-	if r.Fill != "" && c.oneOf(path+".fill", r.Fill, "silence", "tone", "cut") {
-		out.fill = earshot.Fill(r.Fill)
-	}
-	if r.Pad != "" {
-		d, err := time.ParseDuration(r.Pad)
-		if err != nil || d < 0 || d > time.Hour {
-			c.fail(path+".pad", "pad %q: want a duration such as 200ms", r.Pad)
-		}
-		out.pad = d
-	}
-}
-
-// Name of the policy.
+// Name is the policy's name.
 func (p *Policy) Name() string { return p.doc.Metadata.Name }
 
-// Owner of the policy: who answers for it.
+// Owner is who answers for the policy.
 func (p *Policy) Owner() string { return p.doc.Metadata.Owner }
+
+// Digest names the policy's meaning: a digest over the document in canonical form and the version
+// of the language. Comments, layout and the order of keys do not count.
+func (p *Policy) Digest() earshot.Digest { return p.digest }
 
 // Scope is the part of a bucket that the policy speaks of.
 func (p *Policy) Scope() Scope { return p.doc.Spec.Scope }
 
-// Schedule is the cron spec, empty for a policy that is run by hand.
+// Schedule is when to run, as written; empty where the policy does not say.
 func (p *Policy) Schedule() string { return p.doc.Spec.Schedule }
 
-// Limits are the policy's guard rails.
+// Limits is what a run may do without approval.
 func (p *Policy) Limits() Limits { return p.limits }
 
-// Digest is over everything that the document says, and the language's version.
-func (p *Policy) Digest() earshot.Digest { return p.digest }
+// Document is the document that was compiled, in canonical form.
+func (p *Policy) Document() Document { return p.doc.clone() }
 
 // InScope reports whether the policy speaks of the recording.
 func (p *Policy) InScope(r earshot.Recording) bool {
-	s := p.doc.Spec.Scope
-	return r.ID.Bucket == s.Bucket && strings.HasPrefix(r.ID.Key, s.Prefix)
+	s := &p.doc.Spec.Scope
+	return s.Bucket == r.ID.Bucket && strings.HasPrefix(r.ID.Key, s.Prefix)
+}
+
+// compiler checks one document.
+type compiler struct {
+	*faults
+	doc *Document
+}
+
+// add notes a fault at a path of the document.
+func (c *compiler) add(path, format string, args ...any) {
+	c.faults.add(c.doc.at(path), format, args...)
+}
+
+func elem(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
+
+func (c *compiler) header(p *Policy) {
+	d := c.doc
+	if d.APIVersion != APIVersion {
+		c.add("apiVersion", "apiVersion is %q: want %q", d.APIVersion, APIVersion)
+	}
+	if d.Kind != Kind {
+		c.add("kind", "kind is %q: want %q", d.Kind, Kind)
+	}
+	if !isName(d.Metadata.Name) {
+		c.add("metadata.name", "metadata.name is %q: want lower-case letters, digits and hyphens, at most 63", d.Metadata.Name)
+	}
+	if d.Spec.Scope.Bucket == "" {
+		c.add("spec.scope", "spec.scope.bucket is missing: say which bucket the policy speaks of")
+	}
+	if d.Spec.Schedule != "" {
+		if err := checkSchedule(d.Spec.Schedule); err != nil {
+			c.add("spec.schedule", "%s", err)
+		}
+	} else if _, written := d.places["spec.schedule"]; written {
+		c.add("spec.schedule", "the schedule is empty: leave the key out")
+	}
+	switch d.Spec.Otherwise {
+	case "keep":
+		p.otherwise = earshot.Keep
+	case "review":
+		p.otherwise = earshot.Review
+	case "":
+		c.add("spec", "spec.otherwise is missing: want keep or review, for recordings that no rule speaks of")
+	default:
+		c.add("spec.otherwise", "spec.otherwise is %q: want keep or review; deleting needs a rule", d.Spec.Otherwise)
+	}
+}
+
+func (c *compiler) limits(p *Policy) {
+	l := c.doc.Spec.Limits
+	if l.MaxShare != "" {
+		percent, ok := strings.CutSuffix(l.MaxShare, "%")
+		share, err := strconv.ParseFloat(strings.TrimSpace(percent), 64)
+		if !ok || err != nil || !(share > 0 && share <= 100) {
+			c.add("spec.limits.maxShare", "maxShare is %q: want a percentage above 0%% and up to 100%%, such as 5%%", l.MaxShare)
+		}
+		p.limits.MaxShare = share / 100
+	}
+	if l.MaxCount < 0 {
+		c.add("spec.limits.maxCount", "maxCount is %d: want 0 (no limit) or more", l.MaxCount)
+	}
+	if l.Approvals < 0 || l.Approvals > 10 {
+		c.add("spec.limits.approvals", "approvals is %d: want 0 to 10", l.Approvals)
+	}
+	p.limits.MaxCount, p.limits.Approvals = l.MaxCount, l.Approvals
+}
+
+func (c *compiler) rules(p *Policy) {
+	written := p.doc.Spec.Rules
+	if len(written) > maxRules {
+		c.add("spec.rules", "%d rules are too many: at most %d", len(written), maxRules)
+		return
+	}
+	first := map[string]int{}
+	for i := range written {
+		path := elem("spec.rules", i)
+		name := written[i].Name
+		switch before, twice := first[name]; {
+		case !isName(name):
+			c.add(path+".name", "the rule's name is %q: want lower-case letters, digits and hyphens, at most 63", name)
+		case index(reserved, name) >= 0:
+			c.add(path+".name", "the name %q is reserved for decisions that no rule makes", name)
+		case twice:
+			c.add(path+".name", "two rules are named %q, the first is rule %d", name, before+1)
+		default:
+			first[name] = i
+		}
+		p.rules = append(p.rules, c.rule(path, &written[i]))
+	}
+}
+
+func (c *compiler) rule(path string, w *Rule) rule {
+	r := rule{name: w.Name, because: w.Because, keep: c.period(path+".keep", w.Keep)}
+	c.when(path+".when", w, &r)
+	switch {
+	case w.Then == "":
+		c.add(path, "rule %q has no `then`: want delete, redact, keep or review", w.Name)
+	case r.then.UnmarshalText([]byte(w.Then)) != nil:
+		c.add(path+".then", "unknown disposition %q%s", w.Then, meant(w.Then, []string{"delete", "redact", "keep", "review"}))
+	}
+	if r.then == earshot.Delete && w.When == "" && w.Keep == nil {
+		c.add(path, "rule %q deletes everything in scope: if that is meant, say `when: true`", w.Name)
+	}
+	if w.Then == "keep" && w.Keep != nil {
+		c.add(path+".keep", "`keep` is for rules that act when the period is over: with `then: keep` it says nothing")
+	}
+	c.redaction(path, w, &r)
+	for _, class := range slices.Sorted(maps.Keys(w.Companions)) {
+		rule := earshot.CompanionRule(w.Companions[class])
+		switch rule {
+		case earshot.CompanionDelete, earshot.CompanionTrim, earshot.CompanionKeep, earshot.CompanionReview:
+		default:
+			c.add(path+".companions."+class, "companions of class %s: unknown rule %q%s", class, string(rule), meant(string(rule), []string{"delete", "trim", "keep", "review"}))
+		}
+		if r.companions == nil {
+			r.companions = map[string]earshot.CompanionRule{}
+		}
+		r.companions[class] = rule
+	}
+	if len(w.Companions) > 0 && (w.Then == "keep" || w.Then == "review") {
+		c.add(path+".companions", "`companions` goes with `then: delete` or `then: redact`")
+	}
+	return r
+}
+
+func (c *compiler) when(path string, w *Rule, r *rule) {
+	if w.When == "" {
+		if _, written := c.doc.places[path]; written {
+			c.add(path, "the condition is empty: leave `when` out to mean always")
+		}
+		return
+	}
+	if len(w.When) > maxCondition {
+		c.add(path, "the condition has %d bytes: at most %d", len(w.When), maxCondition)
+		return
+	}
+	cond, wrong := compileCondition(w.When)
+	for _, f := range wrong {
+		at := c.doc.at(path)
+		if at.line > 0 {
+			at.line, at.col = at.line+f.line-1, at.col+f.col
+		}
+		c.faults.add(at, "when: %s", f.msg)
+	}
+	r.when = cond
+}
+
+func (c *compiler) redaction(path string, w *Rule, r *rule) {
+	if w.Then != "redact" {
+		for key, set := range map[string]bool{"spans": len(w.Spans) > 0, "pad": w.Pad != "", "fill": w.Fill != ""} {
+			if set {
+				c.add(path+"."+key, "`%s` goes with `then: redact`", key)
+			}
+		}
+		return
+	}
+	if len(w.Spans) == 0 {
+		c.add(path, "rule %q redacts and has no `spans`: want %s, or such as 1s-2.5s", w.Name, oneOf(spanNames))
+	}
+	r.spans = c.spans(path+".spans", w.Spans)
+	r.fill = earshot.FillSilence
+	if w.Fill != "" {
+		if r.fill = earshot.Fill(w.Fill); index(fills, w.Fill) < 0 {
+			c.add(path+".fill", "unknown fill %q%s", w.Fill, meant(w.Fill, fills))
+		}
+	}
+	if w.Pad != "" {
+		var err error
+		if r.pad, err = ParseLength(w.Pad); err == nil && r.pad > time.Hour {
+			err = fmt.Errorf("pad %q is longer than an hour", w.Pad)
+		}
+		if err != nil {
+			c.add(path+".pad", "%s", err)
+		}
+	}
+}
+
+// isName checks a name: ^[a-z0-9][a-z0-9-]{0,62}$.
+func isName(s string) bool {
+	if s == "" || len(s) > 63 || s[0] == '-' {
+		return false
+	}
+	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }

@@ -6,6 +6,7 @@ import (
 
 	"earshot"
 	"earshot/redact/internal/mpeg"
+	"earshot/redact/internal/opaque"
 )
 
 // mp3Codec redacts MPEG audio of layers I, II and III. The grain is one frame, widened by what
@@ -172,6 +173,9 @@ func (mp3Codec) Redact(dst io.Writer, src io.ReaderAt, size int64, e Edit) (Repo
 	if err != nil {
 		return Report{}, err
 	}
+	if err := agreeMP3(s, src, size); err != nil {
+		return Report{}, err
+	}
 	t := newMP3Time(s)
 	fill := map[earshot.Fill]mpeg.Fill{earshot.FillSilence: mpeg.Silence, earshot.FillTone: mpeg.Tone, earshot.FillCut: mpeg.Cut}[e.Fill]
 	runs, err := t.settle(s, e.Spans, fill)
@@ -200,4 +204,26 @@ func (mp3Codec) Redact(dst io.Writer, src io.ReaderAt, size int64, e Edit) (Repo
 	}
 	r.After, r.AfterBytes = out.digest(), out.written
 	return r, nil
+}
+
+// agreeMP3 asks the proof's reader where it sees frames. Among junk two readers may differ, as
+// players do; such a stream is refused before anything is made of it.
+func agreeMP3(s *mpeg.Stream, src io.ReaderAt, size int64) error {
+	head := s.Head.Bytes()
+	w := newMP3Walk(src, size, head[:], false)
+	for {
+		_, ok, err := w.next()
+		if err != nil {
+			return err
+		}
+		if !ok {
+			break
+		}
+	}
+	delay, padding, gapless := lameDelays(w.info, w.n)
+	if w.n != int64(s.Len()) || w.fixed != s.Fixed || (w.info == nil) != (s.Info == nil) || gapless != s.Info.Gapless() ||
+		gapless && (delay != int64(s.Info.Delay) || padding != int64(s.Info.Padding)) {
+		return opaque.At(0, "two readers see %d and %d frames among junk", s.Len(), w.n)
+	}
+	return nil
 }

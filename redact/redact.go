@@ -58,7 +58,7 @@ type Codec interface {
 }
 
 // codecs in the order in which they are asked; the first has the plainest signature.
-func codecs() []Codec { return []Codec{wavCodec{}, mp3Codec{}} }
+func codecs() []Codec { return []Codec{wavCodec{}, flacCodec{}, opusCodec{}, mp3Codec{}} }
 
 // sniffLen is how much of a file's beginning is looked at to tell its coding.
 const sniffLen = 64 << 10

@@ -82,6 +82,9 @@ func (h Header) kbps(index int) int {
 	return bitrates[row][index]
 }
 
+// Bytes is the header as it stood in the file.
+func (h Header) Bytes() [4]byte { return h.raw }
+
 // Channels is 1 or 2.
 func (h Header) Channels() int {
 	if h.Mode == 3 {

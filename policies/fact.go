@@ -1,0 +1,436 @@
+package policies
+
+import (
+	"math"
+	"math/bits"
+	"strings"
+	"time"
+
+	"earshot"
+)
+
+// fact names one thing that a policy may know. There are fewer than 63, so that a set of them is
+// one machine word.
+type fact uint8
+
+const (
+	recordingBucket fact = iota
+	recordingKey
+	recordingSize
+	recordingCoding
+	recordingSubject
+	recordingDevice
+	recordingLocale
+	recordingSource
+	recordingLabels
+	recordingCaptured
+	recordingStored
+	recordingLength
+	wakeListened
+	wakeFound
+	wakeStart
+	wakeEnd
+	wakeWord
+	wakeScore
+	childListened
+	childProbability
+	childDeclared
+	childSegments // not in the language: child-speech hangs on it
+	speechListened
+	speechFound
+	speechStart
+	speechEnd
+	speechCommandEnd // not in the language: after-command hangs on it
+	subjectKnown
+	subjectDeclaredMinor
+	subjectDeclaredAge
+	subjectLastActive
+	subjectAutoDelete
+	subjectDontSave
+	subjectNoHumanReview
+	subjectConsents
+	factCount
+)
+
+// sort is the kind of value that a fact has.
+type sort uint8
+
+const (
+	aString sort = iota
+	anInt
+	aDouble
+	aBool
+	aTime
+	aDuration
+	aList
+	aMap
+)
+
+// factSpec describes one fact to the compiler, to editors and to people.
+type factSpec struct {
+	variable, field string
+	sort            sort
+	hidden          bool // not to be named in a policy
+}
+
+func (s factSpec) path() string { return s.variable + "." + s.field }
+
+var facts = [factCount]factSpec{
+	recordingBucket:      {"recording", "bucket", aString, false},
+	recordingKey:         {"recording", "key", aString, false},
+	recordingSize:        {"recording", "size", anInt, false},
+	recordingCoding:      {"recording", "coding", aString, false},
+	recordingSubject:     {"recording", "subject", aString, false},
+	recordingDevice:      {"recording", "device", aString, false},
+	recordingLocale:      {"recording", "locale", aString, false},
+	recordingSource:      {"recording", "source", aString, false},
+	recordingLabels:      {"recording", "labels", aMap, false},
+	recordingCaptured:    {"recording", "captured", aTime, false},
+	recordingStored:      {"recording", "stored", aTime, false},
+	recordingLength:      {"recording", "length", aDuration, false},
+	wakeListened:         {"wake", "listened", aBool, false},
+	wakeFound:            {"wake", "found", aBool, false},
+	wakeStart:            {"wake", "start", aDuration, false},
+	wakeEnd:              {"wake", "end", aDuration, false},
+	wakeWord:             {"wake", "word", aString, false},
+	wakeScore:            {"wake", "score", aDouble, false},
+	childListened:        {"child", "listened", aBool, false},
+	childProbability:     {"child", "probability", aDouble, false},
+	childDeclared:        {"child", "declared", aBool, false},
+	childSegments:        {"child", "segments", aList, true},
+	speechListened:       {"speech", "listened", aBool, false},
+	speechFound:          {"speech", "found", aBool, false},
+	speechStart:          {"speech", "start", aDuration, false},
+	speechEnd:            {"speech", "end", aDuration, false},
+	speechCommandEnd:     {"speech", "commandEnd", aDuration, true},
+	subjectKnown:         {"subject", "known", aBool, false},
+	subjectDeclaredMinor: {"subject", "declaredMinor", aBool, false},
+	subjectDeclaredAge:   {"subject", "declaredAge", anInt, false},
+	subjectLastActive:    {"subject", "lastActive", aTime, false},
+	subjectAutoDelete:    {"subject", "autoDelete", aDuration, false},
+	subjectDontSave:      {"subject", "dontSave", aBool, false},
+	subjectNoHumanReview: {"subject", "noHumanReview", aBool, false},
+	subjectConsents:      {"subject", "consents", aList, false},
+}
+
+// variables are the names that conditions begin with.
+var variables = [...]string{"recording", "wake", "child", "speech", "subject"}
+
+// factAt finds a fact of the language by its path.
+func factAt(path string) (fact, bool) {
+	for i, s := range facts {
+		if !s.hidden && len(path) == len(s.variable)+1+len(s.field) && strings.HasPrefix(path, s.variable) && s.path() == path {
+			return fact(i), true
+		}
+	}
+	return 0, false
+}
+
+// unknowns is a set of facts that are missing, and whether an evaluation went wrong.
+type unknowns uint64
+
+// failed says that an expression could not be evaluated, whatever is known.
+const failed unknowns = 1 << 63
+
+func only(f fact) unknowns { return 1 << f }
+
+// each calls do for every fact in the set, in the order of the table.
+func (u unknowns) each(do func(fact)) {
+	for u &^= failed; u != 0; u &= u - 1 {
+		do(fact(bits.TrailingZeros64(uint64(u))))
+	}
+}
+
+// standing is how a fact stands.
+type standing uint8
+
+const (
+	present standing = iota
+	absent           // known not to be there, or not to be had: has() is false, reading it is a gap
+	pending          // not known yet: nothing can be said of it, not even has()
+)
+
+// scalar is the value of a fact that is one thing. A time is seconds and nanoseconds since 1970, a
+// duration nanoseconds, a bool 0 or 1.
+type scalar struct {
+	i int64
+	n int32
+	f float64
+	s string
+}
+
+// heard is what is known of one kind of listening.
+type heard struct {
+	kind        earshot.Kind
+	standing    standing // pending: nobody listened yet; absent: listening came to nothing
+	why         string   // for absent
+	found       bool
+	placed      bool // every finding has a believable span
+	first, last earshot.Finding
+	listening   earshot.Listening
+}
+
+// sight is the facts as a policy sees them, prepared once for all rules.
+type sight struct {
+	f                   *earshot.Facts
+	wake, child, speech heard
+}
+
+func (s *sight) look(f *earshot.Facts) {
+	s.f = f
+	s.wake.look(f, earshot.KindWake)
+	s.child.look(f, earshot.KindChild)
+	s.speech.look(f, earshot.KindSpeech)
+}
+
+func (h *heard) look(f *earshot.Facts, kind earshot.Kind) {
+	h.kind = kind
+	l, ok := f.Heard[kind]
+	if !ok {
+		h.standing = pending
+		if why, deaf := f.Deaf[kind]; deaf {
+			h.standing, h.why = absent, why
+		}
+		return
+	}
+	h.listening, h.placed = l, true
+	for i := range l.Findings {
+		x := &l.Findings[i]
+		if x.Kind != kind && x.Kind != "" {
+			continue
+		}
+		h.placed = h.placed && x.Span.Valid()
+		if !h.found || x.Span.Start < h.first.Span.Start {
+			h.first = *x
+		}
+		if !h.found || x.Span.End > h.last.Span.End {
+			h.last = *x
+		}
+		h.found = true
+	}
+}
+
+// believable leaves out the dates that clocks show when nobody has set them: before 2000 and after
+// 9000 nothing is said of when something was.
+func believable(t time.Time) bool { y := t.Year(); return y >= 2000 && y < 9000 }
+
+// get gives a fact of one value. Lists and maps have their own ways: [sight.standingOf] speaks of
+// all facts.
+func (s *sight) get(x fact) (scalar, standing) {
+	switch {
+	case x >= subjectKnown:
+		return s.subject(x)
+	case x >= wakeListened:
+		return s.sound(x)
+	}
+	r := &s.f.Recording
+	switch x {
+	case recordingBucket:
+		return text(r.ID.Bucket, absent)
+	case recordingKey:
+		return text(r.ID.Key, absent)
+	case recordingSize:
+		return scalar{i: r.Size}, present
+	case recordingCoding:
+		return text(string(r.Coding), absent)
+	case recordingSubject:
+		return text(string(r.Subject), s.head())
+	case recordingDevice:
+		return text(r.Device, s.head())
+	case recordingLocale:
+		return text(r.Locale, s.head())
+	case recordingSource:
+		return text(r.Source, s.head())
+	case recordingCaptured:
+		return instant(r.CapturedAt, s.head())
+	case recordingStored:
+		return instant(r.StoredAt, absent)
+	case recordingLength:
+		return length(s.f.Length, s.head())
+	case recordingLabels:
+		if !s.f.HeadKnown {
+			return scalar{}, pending
+		}
+	}
+	return scalar{}, present
+}
+
+// head is how a fact stands that the object's own metadata may still tell.
+func (s *sight) head() standing {
+	if s.f.HeadKnown {
+		return absent
+	}
+	return pending
+}
+
+func (s *sight) sound(x fact) (scalar, standing) {
+	switch x {
+	case wakeListened, wakeFound, wakeStart, wakeEnd:
+		return s.wake.get(x - wakeListened)
+	case speechListened, speechFound, speechStart, speechEnd:
+		return s.speech.get(x - speechListened)
+	case childListened:
+		return s.child.get(0)
+	case wakeWord:
+		if s.wake.standing == present && s.wake.found {
+			return text(s.wake.first.Word, absent)
+		}
+		return scalar{}, max(s.wake.standing, absent)
+	case wakeScore:
+		if s.wake.found {
+			return share(s.wake.first.Score, s.wake.standing)
+		}
+		return share(s.wake.listening.Score, s.wake.standing)
+	case childProbability:
+		return share(s.child.listening.Score, s.child.standing)
+	case childDeclared:
+		return s.declared()
+	case childSegments:
+		if s.child.standing != present || !s.child.placed || !s.child.found && s.child.listening.Score >= 0.5 {
+			return scalar{}, max(s.child.standing, absent)
+		}
+		return scalar{}, present
+	case speechCommandEnd:
+		return s.commandEnd()
+	}
+	return scalar{}, absent
+}
+
+// get gives listened, found, start or end of a listening.
+func (h *heard) get(field fact) (scalar, standing) {
+	switch {
+	case h.standing == pending:
+		return scalar{}, pending
+	case field == 0:
+		return truth(h.standing == present), present
+	case h.standing == absent:
+		return scalar{}, absent
+	case field == 1:
+		return truth(h.found), present
+	case !h.found || !h.placed:
+		return scalar{}, absent
+	case field == 2:
+		return scalar{i: int64(h.first.Span.Start)}, present
+	}
+	return scalar{i: int64(h.end())}, present
+}
+
+// end is where the kind of sound ends: for the wake word the first one counts, as for its start;
+// speech reaches to the last.
+func (h *heard) end() time.Duration {
+	if h.kind == earshot.KindSpeech {
+		return h.last.Span.End
+	}
+	return h.first.Span.End
+}
+
+// declared says whether the subject was declared a child: declaredMinor, or an age below 13. An
+// operator with another line compares subject.declaredAge.
+func (s *sight) declared() (scalar, standing) {
+	sub := s.f.Subject
+	switch {
+	case sub == nil && !s.f.HeadKnown && s.f.Recording.Subject == "":
+		return scalar{}, pending
+	case sub == nil || sub.DeclaredMinor == nil && sub.DeclaredAge == nil:
+		return scalar{}, absent
+	}
+	return truth(sub.DeclaredMinor != nil && *sub.DeclaredMinor || sub.DeclaredAge != nil && *sub.DeclaredAge < 13), present
+}
+
+// commandEnd is where the spoken command ends: said with the wake word, or with the speech.
+func (s *sight) commandEnd() (scalar, standing) {
+	for _, h := range [...]*heard{&s.wake, &s.speech} {
+		if h.standing == present && h.listening.CommandEnd > 0 {
+			return scalar{i: int64(h.listening.CommandEnd)}, present
+		}
+	}
+	if s.speech.standing == pending {
+		return scalar{}, pending
+	}
+	return scalar{}, absent
+}
+
+func (s *sight) subject(x fact) (scalar, standing) {
+	sub := s.f.Subject
+	if sub == nil {
+		switch {
+		case !s.f.HeadKnown && s.f.Recording.Subject == "":
+			return scalar{}, pending
+		case x == subjectKnown:
+			return truth(false), present
+		}
+		return scalar{}, absent
+	}
+	switch x {
+	case subjectKnown:
+		return truth(true), present
+	case subjectDeclaredMinor:
+		if sub.DeclaredMinor == nil {
+			return scalar{}, absent
+		}
+		return truth(*sub.DeclaredMinor), present
+	case subjectDeclaredAge:
+		if sub.DeclaredAge == nil || *sub.DeclaredAge < 0 {
+			return scalar{}, absent
+		}
+		return scalar{i: int64(*sub.DeclaredAge)}, present
+	case subjectLastActive:
+		return instant(sub.LastActive, absent)
+	case subjectAutoDelete:
+		return length(sub.AutoDelete, absent)
+	case subjectDontSave:
+		return truth(sub.DontSave), present
+	case subjectNoHumanReview:
+		return truth(sub.NoHumanReview), present
+	}
+	return scalar{}, present // consents
+}
+
+// consents reports whether a purpose is in force.
+func (s *sight) consents(purpose string) bool {
+	for i := range s.f.Subject.Consents {
+		c := &s.f.Subject.Consents[i]
+		if c.Purpose == purpose && c.WithdrawnAt.IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
+func text(s string, otherwise standing) (scalar, standing) {
+	if s == "" {
+		return scalar{}, otherwise
+	}
+	return scalar{s: s}, present
+}
+
+func instant(t time.Time, otherwise standing) (scalar, standing) {
+	switch {
+	case t.IsZero():
+		return scalar{}, otherwise
+	case !believable(t):
+		return scalar{}, absent
+	}
+	return scalar{i: t.Unix(), n: int32(t.Nanosecond())}, present
+}
+
+func length(d time.Duration, otherwise standing) (scalar, standing) {
+	if d <= 0 {
+		return scalar{}, otherwise
+	}
+	return scalar{i: int64(d)}, present
+}
+
+func share(x float64, st standing) (scalar, standing) {
+	if st == present && (math.IsNaN(x) || x < 0 || x > 1) {
+		st = absent
+	}
+	return scalar{f: x}, st
+}
+
+func truth(b bool) scalar {
+	if b {
+		return scalar{i: 1}
+	}
+	return scalar{}
+}

@@ -1,0 +1,107 @@
+package policies
+
+import (
+	"time"
+
+	"earshot"
+)
+
+// law is what stands in the code and no rule can change, from the strongest.
+type law int8
+
+const (
+	lawHold    law = iota // a legal hold of the operator, or of the store
+	lawLock               // the store's retention date
+	lawErasure            // an open erasure request
+	lawFault              // a doubt about the recording
+	lawCount
+)
+
+// What Decision.Rule holds where no rule of the policy decided. No rule can have these names.
+const (
+	RuleHold      = "hold"
+	RuleLock      = "object-lock"
+	RuleErasure   = "erasure-request"
+	RuleFault     = "fault"
+	RuleOtherwise = "otherwise"
+)
+
+var lawNames = [lawCount]string{RuleHold, RuleLock, RuleErasure, RuleFault}
+
+func (l law) name() string { return lawNames[l] }
+
+// disposition is what the law demands.
+func (l law) disposition() earshot.Disposition {
+	switch l {
+	case lawErasure:
+		return earshot.Delete
+	case lawFault:
+		return earshot.Review
+	}
+	return earshot.Keep
+}
+
+// lawTexts are for people.
+var lawTexts = [lawCount]string{
+	"a legal hold stands: nothing is redacted or deleted",
+	"the store's object lock has not run out",
+	"the subject has asked for erasure",
+	"",
+}
+
+// because names the source of the law.
+var lawBecause = [lawCount]string{
+	"law before rules: a hold or lock beats an erasure request (GDPR art. 17(3)(e)), which beats the rules",
+	"law before rules: a hold or lock beats an erasure request (GDPR art. 17(3)(e)), which beats the rules",
+	"law before rules: GDPR art. 17, CCPA 1798.105",
+	"",
+}
+
+// noRecording is the fault of facts that name no recording at all: nothing may follow from them.
+const noRecording = "the facts name no recording"
+
+// fault is the doubt about the recording, "" for none.
+func (s *sight) fault() string {
+	if s.f.Fault == "" && s.f.Recording.ID.Key == "" {
+		return noRecording
+	}
+	return s.f.Fault
+}
+
+// lawAt gives the law that applies at t.
+func (s *sight) lawAt(t time.Time) (law, bool) {
+	switch {
+	case s.held():
+		return lawHold, true
+	case s.f.Lock.RetainUntil.Year() >= 9000 || t.Before(s.f.Lock.RetainUntil):
+		return lawLock, true
+	case s.erasure():
+		return lawErasure, true
+	case s.fault() != "":
+		return lawFault, true
+	}
+	return 0, false
+}
+
+// held reports whether the operator or the store holds the recording, for as long as these facts
+// stand.
+func (s *sight) held() bool { return s.f.Lock.LegalHold || len(s.f.Holds) > 0 }
+
+// erasure reports whether the subject has an open erasure request.
+func (s *sight) erasure() bool {
+	for i := range s.f.Requests {
+		if r := &s.f.Requests[i]; r.Kind == earshot.RequestErasure && r.ClosedAt.IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
+// lockEnds is the boundary that a retention date makes in the timeline.
+func (s *sight) lockEnds() (time.Time, bool) {
+	until := s.f.Lock.RetainUntil
+	if s.held() || !believable(until) {
+		return time.Time{}, false
+	}
+	return until.UTC(), true
+}

@@ -1,0 +1,98 @@
+package redact_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"earshot/redact"
+)
+
+func TestFLACCorpus(t *testing.T) {
+	var tb table
+	for _, file := range corpus(t, "flac") {
+		src, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := redact.Inspect(bytes.NewReader(src), int64(len(src)))
+		if err != nil {
+			if !errors.Is(err, redact.ErrOpaque) {
+				t.Errorf("%s: %v", file, err)
+			}
+			tb.add(file, "refused", opaqueReason(err))
+			continue
+		}
+		verdict, why := "verified", info.Format
+		sets := 5
+		if len(src) > 100_000 {
+			sets = 2
+		}
+		for _, spans := range spanSets(filepath.Base(file), info.Length, sets) {
+			for _, fill := range fills {
+				if _, _, err := checkLaws(t, src, redact.Edit{Spans: spans, Fill: fill}); err != nil {
+					verdict, why = "refused", opaqueReason(err)
+				}
+			}
+		}
+		tb.add(file, verdict, why)
+	}
+	tb.print(t)
+}
+
+// TestFLACAgainstTools: flac -t passes, and ffmpeg finds the kept samples equal and the rest
+// silent or gone.
+func TestFLACAgainstTools(t *testing.T) {
+	ffmpeg, flac := tool(t, "ffmpeg"), tool(t, "flac")
+	name := filepath.Join(t.TempDir(), "a.flac")
+	decoded, refused := 0, 0
+	for _, file := range corpus(t, "flac") {
+		src, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, derr := ffmpegSamples(t.Context(), ffmpeg, name, src, "")
+		info, err := redact.Inspect(bytes.NewReader(src), int64(len(src)))
+		if derr == nil && len(before) > 0 {
+			decoded++
+			if err != nil {
+				refused++
+				t.Logf("ffmpeg decodes what we refuse: %s: %v", filepath.Base(file), err)
+			}
+		}
+		if err != nil || derr != nil || len(before) == 0 || strings.Contains(file, "application_block_last") {
+			continue
+		}
+		for i, fill := range fills {
+			out, r, err := redactVerified(src, redact.Edit{Spans: spanSets(file, info.Length, 5)[i+2], Fill: fill})
+			if err != nil {
+				t.Errorf("%s: %v", file, err)
+				continue
+			}
+			after, err := ffmpegSamples(t.Context(), ffmpeg, name, out, "")
+			if err != nil {
+				t.Errorf("%s: ffmpeg: %v", file, err)
+			}
+			checkSamples(t, filepath.Base(file)+" "+string(fill), before, after, 0, r, info)
+			if talk, err := exec.CommandContext(t.Context(), flac, "-t", "-s", name).CombinedOutput(); err != nil {
+				t.Errorf("%s %s: flac -t: %v: %s", filepath.Base(file), fill, err, strings.TrimSpace(string(talk)))
+			}
+		}
+	}
+	if refused*10 > decoded {
+		t.Errorf("refused %d of the %d files that ffmpeg decodes, want at most a tenth", refused, decoded)
+	}
+}
+
+func FuzzFLAC(f *testing.F) {
+	for _, file := range corpus(f, "flac") {
+		if b, err := os.ReadFile(file); err == nil && len(b) < 20000 {
+			f.Add(b, int64(1e7), int64(9e7), byte(0))
+		}
+	}
+	f.Fuzz(fuzzRedact)
+}
