@@ -1,138 +1,96 @@
 package policies
 
-import (
-	"fmt"
-	"strings"
-	"time"
+// What a document must say it is.
+const (
+	APIVersion = "earshot/v1"
+	Kind       = "Policy"
 )
 
-// Document is a policy as it is written. Positions are kept for the compiler's errors.
-type Document struct {
-	APIVersion string   `json:"apiVersion" jsonschema:"enum=earshot/v1"`
-	Kind       string   `json:"kind" jsonschema:"enum=Policy"`
-	Metadata   Metadata `json:"metadata"`
-	Spec       Spec     `json:"spec"`
+// language names the meaning that this package gives to a document. It is part of every policy's
+// digest: a change of meaning makes another policy of the same text.
+const language = "earshot-policy/1"
 
-	file string
-	pos  map[string]Pos
+// Document is a policy as written. It may also be made or changed in Go before [Compile].
+type Document struct {
+	APIVersion string   `yaml:"apiVersion" json:"apiVersion" jsonschema:"required,enum=earshot/v1"`
+	Kind       string   `yaml:"kind" json:"kind" jsonschema:"required,enum=Policy"`
+	Metadata   Metadata `yaml:"metadata" json:"metadata" jsonschema:"required"`
+	Spec       Spec     `yaml:"spec" json:"spec" jsonschema:"required"`
+
+	file   string
+	places map[string]place // by path, such as spec.rules[2].when
 }
 
-// Metadata says whose the policy is.
+// Metadata says whose policy it is.
 type Metadata struct {
-	Name        string `json:"name" jsonschema:"pattern=^[a-z0-9][a-z0-9-]*$"`
-	Owner       string `json:"owner,omitempty"`
-	Description string `json:"description,omitempty"`
+	Name        string `yaml:"name" json:"name" jsonschema:"required,pattern=^[a-z0-9][a-z0-9-]*$,maxLength=63" jsonschema_description:"Name of the policy: lower-case letters, digits and hyphens."`
+	Owner       string `yaml:"owner" json:"owner,omitempty" jsonschema_description:"Who answers for the policy, such as a mail address."`
+	Description string `yaml:"description" json:"description,omitempty" jsonschema_description:"What the policy is for, and its sources."`
 }
 
 // Spec is what the policy says.
 type Spec struct {
-	Scope     Scope    `json:"scope"`
-	Schedule  string   `json:"schedule,omitempty"`
-	Limits    LimitsOf `json:"limits,omitempty"`
-	Rules     []Rule   `json:"rules,omitempty"`
-	Otherwise string   `json:"otherwise" jsonschema:"enum=keep,enum=review"`
+	Scope     Scope      `yaml:"scope" json:"scope" jsonschema:"required" jsonschema_description:"Which recordings the policy speaks of."`
+	Schedule  string     `yaml:"schedule" json:"schedule,omitempty" jsonschema:"example=15 3 * * *,example=CRON_TZ=Europe/Berlin 15 3 * * *" jsonschema_description:"When to run: five cron fields in UTC, or with CRON_TZ=Zone in front."`
+	Limits    LimitsSpec `yaml:"limits" json:"limits,omitzero" jsonschema_description:"What a run may do without a second person."`
+	Rules     []Rule     `yaml:"rules" json:"rules,omitempty" jsonschema:"maxItems=64" jsonschema_description:"The rules, asked in order."`
+	Otherwise string     `yaml:"otherwise" json:"otherwise" jsonschema:"required,enum=keep,enum=review" jsonschema_description:"What becomes of a recording that no rule speaks of."`
 }
 
-// Scope is the part of a bucket that the policy speaks of.
+// Scope is a part of a bucket.
 type Scope struct {
-	Bucket string `json:"bucket"`
-	Prefix string `json:"prefix,omitempty"`
+	Bucket string `yaml:"bucket" json:"bucket" jsonschema:"required"`
+	Prefix string `yaml:"prefix" json:"prefix,omitempty" jsonschema_description:"Of the recordings' keys; empty for all."`
 }
 
-// LimitsOf is limits as they are written.
-type LimitsOf struct {
-	MaxShare  string `json:"maxShare,omitempty" jsonschema:"description=share of the recordings in scope such as 5%"`
-	MaxCount  int    `json:"maxCount,omitempty"`
-	Approvals int    `json:"approvals,omitempty"`
+// LimitsSpec is the limits as written.
+type LimitsSpec struct {
+	MaxShare  string `yaml:"maxShare" json:"maxShare,omitempty" jsonschema:"pattern=^[0-9]+(\\.[0-9]+)?%$,example=5%" jsonschema_description:"Most of the recordings in scope that a run may touch unapproved, in percent."`
+	MaxCount  int    `yaml:"maxCount" json:"maxCount,omitempty" jsonschema:"minimum=0" jsonschema_description:"Most recordings that a run may touch unapproved; 0 for no limit."`
+	Approvals int    `yaml:"approvals" json:"approvals,omitempty" jsonschema:"minimum=0,maximum=10" jsonschema_description:"How many people must approve a run beyond the limits."`
 }
 
-// Rule is one rule as it is written.
-type Rule struct {
-	Name       string            `json:"name" jsonschema:"pattern=^[a-z0-9][a-z0-9-]*$"`
-	Because    string            `json:"because,omitempty"`
-	When       string            `json:"when,omitempty" jsonschema:"description=a CEL expression over recording, wake, child, speech and subject"`
-	Keep       *Period           `json:"keep,omitempty"`
-	Then       string            `json:"then" jsonschema:"enum=keep,enum=review,enum=redact,enum=delete"`
-	Spans      []string          `json:"spans,omitempty"`
-	Pad        string            `json:"pad,omitempty"`
-	Fill       string            `json:"fill,omitempty" jsonschema:"enum=silence,enum=tone,enum=cut"`
-	Companions map[string]string `json:"companions,omitempty"`
-}
-
-// Period is how long a recording is kept, and from when.
-type Period struct {
-	For     string `json:"for" jsonschema:"description=a period such as 90d or 18mo or a fact such as subject.autoDelete"`
-	From    string `json:"from" jsonschema:"enum=captured,enum=stored,enum=subject.lastActive,enum=consent.withdrawn"`
-	Purpose string `json:"purpose,omitempty"`
-}
-
-// Limits are the guard rails of a policy: a run beyond them needs approvals.
+// Limits is what a run may do without approval.
 type Limits struct {
-	MaxShare  float64 // of the recordings in scope, 0 to 1; 0 is no limit
-	MaxCount  int     // actions of a run; 0 is no limit
-	Approvals int     // people who must approve what is beyond
+	MaxShare  float64 // share of the recordings in scope, 0 to 1; 0 for no limit
+	MaxCount  int     // 0 for no limit
+	Approvals int     // people who must approve a run beyond the limits
 }
 
-// Pos is a place in a file, from 1.
-type Pos struct{ Line, Col int }
-
-// Error is one thing that is wrong with a document.
-type Error struct {
-	File      string
-	Line, Col int // from 1
-	Msg       string
+// Rule is one rule as written.
+type Rule struct {
+	Name       string            `yaml:"name" json:"name" jsonschema:"required,pattern=^[a-z0-9][a-z0-9-]*$,maxLength=63"`
+	Because    string            `yaml:"because" json:"because,omitempty" jsonschema_description:"The purpose or the legal source; printed with every decision."`
+	When       string            `yaml:"when" json:"when,omitempty" jsonschema_description:"A CEL expression over the facts; absent: always."`
+	Keep       *Period           `yaml:"keep" json:"keep,omitempty" jsonschema_description:"How long to keep before the rule acts."`
+	Then       string            `yaml:"then" json:"then" jsonschema:"required,enum=delete,enum=redact,enum=keep,enum=review"`
+	Spans      []string          `yaml:"spans" json:"spans,omitempty" jsonschema_description:"What to erase: before-wake-word, wake-word, after-wake-word, after-command, child-speech, everything, or 1s-2.5s."`
+	Pad        string            `yaml:"pad" json:"pad,omitempty" jsonschema:"example=200ms" jsonschema_description:"Widens every span on both sides."`
+	Fill       string            `yaml:"fill" json:"fill,omitempty" jsonschema:"enum=silence,enum=tone,enum=cut,default=silence"`
+	Companions map[string]string `yaml:"companions" json:"companions,omitempty" jsonschema_description:"What becomes of companions, by class: delete, trim, keep or review."`
 }
 
-func (e Error) Error() string { return fmt.Sprintf("%s:%d:%d: %s", e.File, e.Line, e.Col, e.Msg) }
-
-// Errors is everything that is wrong with a document, in order.
-type Errors []Error
-
-func (e Errors) Error() string {
-	lines := make([]string, len(e))
-	for i, one := range e {
-		lines[i] = one.Error()
-	}
-	return strings.Join(lines, "\n")
+// Period is how long a rule waits, and from when.
+type Period struct {
+	For     string `yaml:"for" json:"for" jsonschema:"required,example=90d,example=subject.autoDelete" jsonschema_description:"A length such as 36h, 90d, 2w, 18mo (30 days each) or 3y (365 days each), or a fact that is one."`
+	From    string `yaml:"from" json:"from" jsonschema:"required,enum=captured,enum=stored,enum=subject.lastActive,enum=consent.withdrawn"`
+	Purpose string `yaml:"purpose" json:"purpose,omitempty" jsonschema_description:"Of the consent, for consent.withdrawn."`
 }
 
-// ParsePeriod reads a period: Go's units, and d (24 h), w (7 d), mo (30 d) and y (365 d), which may
-// be strung together, as in 1y6mo. It must be positive and fit a time.Duration (292 years).
-func ParsePeriod(text string) (time.Duration, error) {
-	bad := fmt.Errorf("%q is not a period such as 90d, 18mo, 3y or 36h", text)
-	units := []struct {
-		name string
-		len  time.Duration
-	}{{"mo", 30 * 24 * time.Hour}, {"ms", time.Millisecond}, {"y", 365 * 24 * time.Hour}, {"w", 7 * 24 * time.Hour}, {"d", 24 * time.Hour}, {"h", time.Hour}, {"m", time.Minute}, {"s", time.Second}}
-	var total time.Duration
-	for rest := text; rest != ""; {
-		n, digits := int64(0), 0
-		for digits < len(rest) && rest[digits] >= '0' && rest[digits] <= '9' {
-			if n = n*10 + int64(rest[digits]-'0'); n > 1<<40 {
-				return 0, bad
-			}
-			digits++
+// at finds where the value at a path stands, or what encloses it.
+func (d *Document) at(path string) place {
+	for path != "" {
+		if p, ok := d.places[path]; ok {
+			return p
 		}
-		rest = rest[digits:]
-		if digits == 0 {
-			return 0, bad
+		cut := len(path) - 1
+		for cut > 0 && path[cut] != '.' && path[cut] != '[' {
+			cut--
 		}
-		found := false
-		for _, u := range units {
-			if tail, ok := strings.CutPrefix(rest, u.name); ok {
-				if n > int64((1<<63-1)-total)/int64(u.len) {
-					return 0, fmt.Errorf("%q is longer than 292 years", text)
-				}
-				total, rest, found = total+time.Duration(n)*u.len, tail, true
-				break
-			}
-		}
-		if !found {
-			return 0, bad
-		}
+		path = path[:cut]
 	}
-	if total <= 0 {
-		return 0, bad
+	if p, ok := d.places[""]; ok {
+		return p
 	}
-	return total, nil
+	return place{}
 }

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"earshot/storage/embedded"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// envMain makes the test binary be earshot itself.
+const envMain = "EARSHOT_TEST_MAIN"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(embedded.EnvChild) != "" {
+		if err := embedded.Serve(context.Background(), os.Stdin); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	if os.Getenv(envMain) != "" {
+		os.Exit(run())
+	}
+	testscript.Main(m, map[string]func(){"earshot": main})
+}
+
+// TestScripts runs the command line's manual.
+func TestScripts(t *testing.T) {
+	sample, err := filepath.Abs("samples/clip-00.wav")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{Dir: "testdata/script", Setup: func(e *testscript.Env) error {
+		e.Setenv("SAMPLE", sample)
+		return nil
+	}})
+}
