@@ -195,9 +195,9 @@ func envOr(name, otherwise string) string {
 	return otherwise
 }
 
-// hint adds what to do next to errors that people meet.
+// hint says what to do about a configuration that is not there.
 func hint(err error) error {
-	if errors.Is(err, fs.ErrNotExist) && strings.Contains(err.Error(), "earshot.yaml") {
+	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w (earshot init DIR makes a configuration; --config names one)", err)
 	}
 	return err
