@@ -83,7 +83,7 @@ func (s *sight) explainLaw(now time.Time) []LawSaid {
 		{"no legal hold", "a legal hold stands"}, {"no object lock", "the store's object lock has not run out"},
 		{"no open erasure request", "the subject has asked for erasure"}, {"no doubt about the recording", s.fault()},
 	}
-	applies := [lawCount]bool{s.held(), now.Before(s.f.Lock.RetainUntil), s.erasure(), s.fault() != ""}
+	applies := [lawCount]bool{s.held(), s.locked(now), s.erasure(), s.fault() != ""}
 	var out []LawSaid
 	for l := range lawCount {
 		said := LawSaid{Law: l.name(), Applies: applies[l], Text: texts[l][0]}

@@ -337,15 +337,15 @@ func (s *sight) declared() (scalar, standing) {
 	return truth(sub.DeclaredMinor != nil && *sub.DeclaredMinor || sub.DeclaredAge != nil && *sub.DeclaredAge < 13), present
 }
 
-// commandEnd is where the spoken command ends: said with the wake word, or with the speech.
+// commandEnd is where the spoken command ends: as said with the wake word, else with the speech.
 func (s *sight) commandEnd() (scalar, standing) {
 	for _, h := range [...]*heard{&s.wake, &s.speech} {
-		if h.standing == present && h.listening.CommandEnd > 0 {
+		switch {
+		case h.standing == pending:
+			return scalar{}, pending
+		case h.standing == present && h.listening.CommandEnd > 0:
 			return scalar{i: int64(h.listening.CommandEnd)}, present
 		}
-	}
-	if s.speech.standing == pending {
-		return scalar{}, pending
 	}
 	return scalar{}, absent
 }

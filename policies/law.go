@@ -73,7 +73,7 @@ func (s *sight) lawAt(t time.Time) (law, bool) {
 	switch {
 	case s.held():
 		return lawHold, true
-	case s.f.Lock.RetainUntil.Year() >= 9000 || t.Before(s.f.Lock.RetainUntil):
+	case s.locked(t):
 		return lawLock, true
 	case s.erasure():
 		return lawErasure, true
@@ -86,6 +86,13 @@ func (s *sight) lawAt(t time.Time) (law, bool) {
 // held reports whether the operator or the store holds the recording, for as long as these facts
 // stand.
 func (s *sight) held() bool { return s.f.Lock.LegalHold || len(s.f.Holds) > 0 }
+
+// locked reports whether the store's retention date lies after t. A date before 2000 is over, and was
+// at every moment that matters; one after 9000 is never over.
+func (s *sight) locked(t time.Time) bool {
+	until := s.f.Lock.RetainUntil
+	return until.Year() >= 9000 || believable(until) && t.Before(until)
+}
 
 // erasure reports whether the subject has an open erasure request.
 func (s *sight) erasure() bool {

@@ -1,6 +1,7 @@
 package redact
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -211,19 +212,22 @@ func (mp3Codec) Redact(dst io.Writer, src io.ReaderAt, size int64, e Edit) (Repo
 func agreeMP3(s *mpeg.Stream, src io.ReaderAt, size int64) error {
 	head := s.Head.Bytes()
 	w := newMP3Walk(src, size, head[:], false)
-	for {
-		_, ok, err := w.next()
+	for offset, n := range s.Places {
+		u, ok, err := w.next()
 		if err != nil {
 			return err
 		}
-		if !ok {
-			break
+		if !ok || size-w.left != offset+int64(n) || len(u.lead)+u.slot != n {
+			return opaque.At(offset, "two readers see different frames among junk")
 		}
 	}
+	if _, more, err := w.next(); err != nil || more {
+		return errors.Join(err, opaque.At(size-w.left, "two readers see different frames among junk"))
+	}
 	delay, padding, gapless := lameDelays(w.info, w.n)
-	if w.n != int64(s.Len()) || w.fixed != s.Fixed || (w.info == nil) != (s.Info == nil) || gapless != s.Info.Gapless() ||
+	if w.fixed != s.Fixed || (w.info == nil) != (s.Info == nil) || gapless != s.Info.Gapless() ||
 		gapless && (delay != int64(s.Info.Delay) || padding != int64(s.Info.Padding)) {
-		return opaque.At(0, "two readers see %d and %d frames among junk", s.Len(), w.n)
+		return opaque.At(0, "two readers see different headers in the file")
 	}
 	return nil
 }

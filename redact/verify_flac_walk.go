@@ -225,17 +225,23 @@ func flacCRC8(b []byte) byte {
 	return c
 }
 
+// flacTable is for the proof's own checksum.
+var flacTable = func() (t [256]uint16) {
+	for i := range t {
+		c := uint16(i) << 8
+		for range 8 {
+			top := c >> 15
+			c = c<<1 ^ 0x8005*top
+		}
+		t[i] = c
+	}
+	return t
+}()
+
 func flacCRC16(b []byte) uint16 {
 	c := uint16(0)
 	for _, v := range b {
-		c ^= uint16(v) << 8
-		for range 8 {
-			if c&0x8000 != 0 {
-				c = c<<1 ^ 0x8005
-			} else {
-				c <<= 1
-			}
-		}
+		c = c<<8 ^ flacTable[byte(c>>8)^v]
 	}
 	return c
 }

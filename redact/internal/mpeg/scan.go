@@ -413,6 +413,24 @@ func tag(b []byte, left int64) (kind string, n int64) {
 	return "", 0
 }
 
+// Places yields the offset and the length of each frame of sound in the file.
+func (s *Stream) Places(yield func(offset int64, size int) bool) {
+	at, gap := int64(0), 0
+	for k, f := range s.Frames {
+		for gap < len(s.Gaps) && s.Gaps[gap].Frame <= k {
+			at = s.Gaps[gap].Offset + s.Gaps[gap].Size
+			gap++
+		}
+		if s.Info != nil && k == 0 {
+			at = max(at, s.Info.offset+int64(s.Info.size))
+		}
+		if !yield(at, int(f.size)) {
+			return
+		}
+		at += int64(f.size)
+	}
+}
+
 // Sniff reports whether frames, or tags that go before frames, begin within head.
 func Sniff(head []byte) bool {
 	c := &scanner{size: int64(len(head)), buf: head, s: &Stream{}, gap: -1}
