@@ -1,0 +1,41 @@
+# Short words for what people and CI do. make test is the whole suite.
+export CGO_ENABLED = 0
+PKGS = ./...
+
+.PHONY: test tools unit race lint check fuzz bench bench-redact kills golden samples
+
+test: tools unit ## everything that must pass
+
+tools: ## what the tests use, installed where that is possible
+	@scripts/tools.sh
+	@scripts/minio.sh || echo "no MinIO server could be built: its tests will be skipped"
+
+unit:
+	go vet $(PKGS)
+	go test -timeout 25m $(PKGS)
+
+race: ## needs a C compiler
+	CGO_ENABLED=1 go test -race -short -timeout 25m ./audit ./retention/... ./storage/... ./policies/... ./voice .
+
+lint:
+	@scripts/lint.sh
+
+check: lint test
+
+fuzz: ## ten minutes for each fuzz target: FUZZTIME=1m make fuzz for less
+	@scripts/fuzz.sh
+
+bench:
+	go test -run '^$$' -bench . -benchmem ./audit ./policies ./redact ./retention
+
+bench-redact:
+	go test -run '^$$' -bench Redact -benchmem ./redact
+
+kills: ## the kill -9 loop for longer
+	EARSHOT_KILLS=1000 go test -timeout 2h -run TestKillNine -v ./cmd/earshot
+
+golden:
+	go test ./policies ./cmd/earshot -update
+
+samples: ## the demo's recordings anew
+	scripts/samples.sh
