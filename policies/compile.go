@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"earshot"
@@ -25,6 +26,7 @@ type Policy struct {
 	otherwise earshot.Disposition
 	law       [lawCount][]earshot.Reason // ready-made
 	silence   []earshot.Reason           // for otherwise
+	spare     sync.Pool                  // of *workspace
 }
 
 // rule is one rule, compiled.

@@ -202,15 +202,40 @@ func insert(list []time.Time, t time.Time) []time.Time {
 	return list
 }
 
+// workspace is what deciding needs room for. Workspaces are used again: a decision then costs no
+// memory but its own.
+type workspace struct {
+	facts  earshot.Facts
+	sight  sight
+	states [maxRules]ruleState
+	room   [maxRules + 1]time.Time
+	times  []time.Time // the boundaries, in room
+}
+
+// prepare looks at the facts. The workspace must be given back by [Policy.release].
+func (p *Policy) prepare(f *earshot.Facts) *workspace {
+	w, ok := p.spare.Get().(*workspace)
+	if !ok {
+		w = new(workspace)
+	}
+	w.facts = *f
+	w.sight.look(&w.facts)
+	p.look(&w.sight, &w.states)
+	w.times = p.boundaries(&w.sight, &w.states, w.room[:0])
+	return w
+}
+
+// release forgets the facts, which hold personal data, and keeps the room.
+func (p *Policy) release(w *workspace) {
+	w.facts, w.sight = earshot.Facts{}, sight{}
+	p.spare.Put(w)
+}
+
 // Decide says what is to become of the recording at a moment. It is the step of [Policy.Timeline]
 // that the moment lies in.
 func (p *Policy) Decide(f earshot.Facts, now time.Time) earshot.Decision {
-	var s sight
-	var states [maxRules]ruleState
-	s.look(&f)
-	p.look(&s, &states)
-	var room [maxRules + 1]time.Time
-	times := p.boundaries(&s, &states, room[:0])
+	w := p.prepare(&f)
+	times := w.times
 	here := 0 // the first boundary after now
 	for here < len(times) && !now.Before(times[here]) {
 		here++
@@ -219,9 +244,9 @@ func (p *Policy) Decide(f earshot.Facts, now time.Time) earshot.Decision {
 	if here > 0 {
 		since = times[here-1]
 	}
-	o := p.at(&s, &states, since)
+	o := p.at(&w.sight, &w.states, since)
 	for i := here; i < len(times); i++ {
-		if p.at(&s, &states, times[i]) != o {
+		if p.at(&w.sight, &w.states, times[i]) != o {
 			until = times[i]
 			break
 		}
@@ -231,38 +256,37 @@ func (p *Policy) Decide(f earshot.Facts, now time.Time) earshot.Decision {
 		if i > 0 {
 			before = times[i-1]
 		}
-		if since = times[i]; p.at(&s, &states, before) != o {
+		if since = times[i]; p.at(&w.sight, &w.states, before) != o {
 			break
 		}
 		since = before
 	}
-	return p.decision(&s, &states, o, since, until)
+	d := p.decision(&w.sight, &w.states, o, since, until)
+	p.release(w)
+	return d
 }
 
 // Timeline is everything that the policy will ever say of these facts: steps that follow each other
 // without a gap, from ever (Since is zero) to for ever (Until is zero), each different from the one
 // before.
 func (p *Policy) Timeline(f earshot.Facts) []earshot.Decision {
-	var s sight
-	var states [maxRules]ruleState
-	s.look(&f)
-	p.look(&s, &states)
-	return p.timeline(&s, &states)
+	w := p.prepare(&f)
+	out := p.timeline(w)
+	p.release(w)
+	return out
 }
 
-func (p *Policy) timeline(s *sight, states *[maxRules]ruleState) []earshot.Decision {
-	var room [maxRules + 1]time.Time
-	times := p.boundaries(s, states, room[:0])
-	o := p.at(s, states, time.Time{})
+func (p *Policy) timeline(w *workspace) []earshot.Decision {
+	o := p.at(&w.sight, &w.states, time.Time{})
 	var since time.Time
-	var out []earshot.Decision
-	for _, t := range times {
-		if next := p.at(s, states, t); next != o {
-			out = append(out, p.decision(s, states, o, since, t))
+	out := make([]earshot.Decision, 0, 4)
+	for _, t := range w.times {
+		if next := p.at(&w.sight, &w.states, t); next != o {
+			out = append(out, p.decision(&w.sight, &w.states, o, since, t))
 			o, since = next, t
 		}
 	}
-	return append(out, p.decision(s, states, o, since, time.Time{}))
+	return append(out, p.decision(&w.sight, &w.states, o, since, time.Time{}))
 }
 
 // ReasonsFor gives the reasons of [Policy.Decide] alone.

@@ -53,20 +53,19 @@ type RuleSaid struct {
 // Unlike a decision it shows values of facts, such as a device's name: show it to those only who may
 // know them, and do not log it.
 func (p *Policy) Explain(f earshot.Facts, now time.Time) Explanation {
-	var s sight
-	var states [maxRules]ruleState
-	s.look(&f)
-	p.look(&s, &states)
+	w := p.prepare(&f)
+	defer p.release(w)
+	s, states := &w.sight, &w.states
 	e := Explanation{
 		Policy: p.Name(), Digest: p.digest, At: now.UTC(),
-		Decision: p.Decide(f, now), Law: s.explainLaw(now), Timeline: p.timeline(&s, &states),
+		Decision: p.Decide(f, now), Law: s.explainLaw(now), Timeline: p.timeline(w),
 	}
 	ended := ""
 	if l, ok := s.lawAt(now); ok {
 		ended = "not asked: " + l.name() + " comes before rules"
 	}
 	for i := range p.rules {
-		said := p.explainRule(&s, &states[i], i, now)
+		said := p.explainRule(s, &states[i], i, now)
 		said.Decides = said.Rule == e.Decision.Rule
 		if ended != "" {
 			said.Stands, said.Text = Unreached, ended

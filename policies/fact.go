@@ -212,7 +212,11 @@ func (h *heard) look(f *earshot.Facts, kind earshot.Kind) {
 
 // believable leaves out the dates that clocks show when nobody has set them: before 2000 and after
 // 9000 nothing is said of when something was.
-func believable(t time.Time) bool { y := t.Year(); return y >= 2000 && y < 9000 }
+func believable(t time.Time) bool {
+	const from, to = 946684800, 221845392000 // the first seconds of 2000 and 9000
+	s := t.Unix()
+	return s >= from && s < to
+}
 
 // get gives a fact of one value. Lists and maps have their own ways: [sight.standingOf] speaks of
 // all facts.
