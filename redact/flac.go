@@ -8,10 +8,11 @@ import (
 
 	"earshot"
 	"earshot/redact/internal/flac"
+	"earshot/redact/internal/ogg"
 	"earshot/redact/internal/opaque"
 )
 
-// flacCodec redacts native FLAC files. The grain is one sample: blocks within a span become
+// flacCodec redacts FLAC, native and in Ogg. The grain is one sample: blocks within a span become
 // constant zero, blocks at its edges are decoded, changed and written as they are (verbatim), all
 // other blocks are copied. A cut renumbers what follows and makes the stream one of variable block
 // sizes. STREAMINFO is all the metadata that is kept.
@@ -19,10 +20,19 @@ type flacCodec struct{}
 
 func (flacCodec) Coding() earshot.Coding { return earshot.CodingFLAC }
 
-func (flacCodec) Sniff(head []byte) bool { return bytes.HasPrefix(head, []byte("fLaC")) }
+func (flacCodec) Sniff(head []byte) bool {
+	return bytes.HasPrefix(head, []byte("fLaC")) || isOggFLAC(head)
+}
 
 // scanFLAC passes over ID3v2 tags and scans.
 func scanFLAC(src io.ReaderAt, size int64) (*flac.File, error) {
+	head, err := readHead(src, 0, size, 64)
+	if err != nil {
+		return nil, fmt.Errorf("reading the first bytes: %w", err)
+	}
+	if isOggFLAC(head) {
+		return scanOggFLAC(src, size)
+	}
 	var at int64
 	for range 16 {
 		head, err := readHead(src, at, size, 10)
@@ -39,15 +49,21 @@ func scanFLAC(src io.ReaderAt, size int64) (*flac.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch f.Info.Bits {
-	case 8, 12, 16, 20, 24:
-	default:
+	if !flacDepth(f.Info.Bits) {
 		return nil, opaque.At(at, "a depth of %d bits", f.Info.Bits)
 	}
 	if f.Tail != 0 && f.Tail != 128 {
 		return nil, opaque.At(size-f.Tail, "an unknown tag of %d bytes behind the sound", f.Tail)
 	}
 	return f, nil
+}
+
+func flacDepth(bits int) bool {
+	switch bits {
+	case 8, 12, 16, 20, 24:
+		return true
+	}
+	return false
 }
 
 func (flacCodec) Inspect(src io.ReaderAt, size int64) (Info, error) {
@@ -111,8 +127,15 @@ func (flacCodec) Redact(dst io.Writer, src io.ReaderAt, size int64, e Edit) (Rep
 	out := newHashingWriter(dst)
 	w := &flacWriter{
 		f: f, fill: e.Fill, erased: erased, cut: e.Fill == earshot.FillCut && len(erased) > 0,
-		in:  bufio.NewReaderSize(io.NewSectionReader(src, f.Start, size-f.Start-f.Tail), 64<<10),
 		out: bufio.NewWriterSize(out, 64<<10),
+	}
+	if f.Start < 0 {
+		w.oggIn, w.oggOut, err = openOggFLAC(src, size, w.out)
+		if err != nil {
+			return Report{}, err
+		}
+	} else {
+		w.in = bufio.NewReaderSize(io.NewSectionReader(src, f.Start, size-f.Start-f.Tail), 64<<10)
 	}
 	if err := w.run(); err != nil {
 		return Report{}, err
@@ -135,6 +158,10 @@ type flacWriter struct {
 	// joint holds, for a cut, samples per channel that wait to be written as one block.
 	joint [][]int32
 	head  flac.Header // of the last frame read
+	// For Ogg: where frames come from and go to, and the first sample of the current page.
+	oggIn  *ogg.Reader
+	oggOut *ogg.Writer
+	paged  int64
 }
 
 func (w *flacWriter) run() error {
@@ -142,8 +169,7 @@ func (w *flacWriter) run() error {
 		return err
 	}
 	for _, frame := range w.f.Frames {
-		w.buf = append(w.buf[:0], make([]byte, frame.Size)...)
-		if _, err := io.ReadFull(w.in, w.buf); err != nil {
+		if err := w.read(int(frame.Size)); err != nil {
 			return fmt.Errorf("reading a frame: %w", err)
 		}
 		h, ok := flac.ParseHeader(w.buf)
@@ -159,10 +185,27 @@ func (w *flacWriter) run() error {
 	if err := w.flushJoint(); err != nil {
 		return fmt.Errorf("writing a frame: %w", err)
 	}
+	if w.oggOut != nil {
+		if err := w.oggOut.Flush(true); err != nil {
+			return fmt.Errorf("writing the last page: %w", err)
+		}
+	}
 	if err := w.out.Flush(); err != nil {
 		return fmt.Errorf("writing frames: %w", err)
 	}
 	return nil
+}
+
+// read reads the next frame into w.buf.
+func (w *flacWriter) read(size int) error {
+	if w.oggIn != nil {
+		p, err := w.oggIn.Next()
+		w.buf = append(w.buf[:0], p.Data...)
+		return err
+	}
+	w.buf = append(w.buf[:0], make([]byte, size)...)
+	_, err := io.ReadFull(w.in, w.buf)
+	return err
 }
 
 func (w *flacWriter) metadata() error {
@@ -176,6 +219,9 @@ func (w *flacWriter) metadata() error {
 		for _, r := range w.erased {
 			info.Samples -= r.to - r.from
 		}
+	}
+	if w.oggOut != nil {
+		return writeOggFLACHead(w.oggOut, info)
 	}
 	if _, err := w.out.Write(append([]byte("fLaC\x80\x00\x00\x22"), info.Bytes()...)); err != nil {
 		return fmt.Errorf("writing the metadata: %w", err)
@@ -206,9 +252,9 @@ func (w *flacWriter) frame() error {
 	case w.cut:
 		return w.cutFrame(gone, whole)
 	case len(gone) == 0:
-		return w.write(w.buf)
+		return w.write(w.buf, w.head.Block)
 	case whole && w.fill == earshot.FillSilence:
-		return w.write(flac.Zero(w.head, w.f.Info.Bits))
+		return w.write(flac.Zero(w.head, w.f.Info.Bits), w.head.Block)
 	}
 	samples, err := w.decode()
 	if err != nil {
@@ -225,7 +271,7 @@ func (w *flacWriter) frame() error {
 			}
 		}
 	}
-	return w.write(flac.Verbatim(w.head, w.f.Info.Bits, samples))
+	return w.write(flac.Verbatim(w.head, w.f.Info.Bits, samples), w.head.Block)
 }
 
 func (w *flacWriter) decode() ([][]int32, error) {
@@ -249,8 +295,7 @@ func (w *flacWriter) cutFrame(gone []run, whole bool) error {
 		}
 		h := w.head
 		h.Variable, h.Number = true, w.done
-		w.done += int64(h.Block)
-		return w.write(flac.Move(w.buf, w.head, h))
+		return w.write(flac.Move(w.buf, w.head, h), h.Block)
 	}
 	samples, err := w.decode()
 	if err != nil {
@@ -284,8 +329,7 @@ func (w *flacWriter) flushJoint() error {
 		}
 		h := w.head
 		h.Variable, h.Number = true, w.done
-		w.done += int64(n)
-		if err := w.write(flac.Verbatim(h, w.f.Info.Bits, piece)); err != nil {
+		if err := w.write(flac.Verbatim(h, w.f.Info.Bits, piece), n); err != nil {
 			return err
 		}
 	}
@@ -293,7 +337,21 @@ func (w *flacWriter) flushJoint() error {
 	return nil
 }
 
-func (w *flacWriter) write(b []byte) error {
-	_, err := w.out.Write(b)
-	return err
+// write writes a frame of n samples.
+func (w *flacWriter) write(b []byte, n int) error {
+	w.done += int64(n)
+	if w.oggOut == nil {
+		_, err := w.out.Write(b)
+		return err
+	}
+	if len(b) > ogg.MaxPacket {
+		return opaque.At(0, "a block of %d bytes, more than fits into a page", len(b))
+	}
+	if w.done-w.paged > int64(w.f.Info.Rate) {
+		if err := w.oggOut.Flush(false); err != nil {
+			return err
+		}
+		w.paged = w.done - int64(n)
+	}
+	return w.oggOut.Add(b, w.done)
 }

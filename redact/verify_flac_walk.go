@@ -18,6 +18,8 @@ type flacWalk struct {
 	blocks   int64 // seen
 	window   []byte
 	base     int64
+	packets  *oggWalk // for Ogg
+	strict   bool
 }
 
 // flacHead is a block's header.
@@ -31,6 +33,12 @@ type flacHead struct {
 
 // open reads the metadata. strict is for outputs: STREAMINFO and nothing else, with no MD5.
 func (w *flacWalk) open(strict bool) error {
+	w.strict = strict
+	if b, err := w.see(4); err != nil {
+		return err
+	} else if bytes.HasPrefix(b, []byte("OggS")) {
+		return w.openOgg()
+	}
 	for {
 		b, err := w.see(10)
 		if err != nil {
@@ -60,13 +68,8 @@ func (w *flacWalk) open(strict bool) error {
 		last = b[0] >= 0x80
 		n := int64(b[1])<<16 | int64(b[2])<<8 | int64(b[3])
 		if b[0]&0x7F == 0 && len(b) >= 38 && n == 34 {
-			b = b[4:38]
-			w.rate = int64(b[10])<<12 | int64(b[11])<<4 | int64(b[12])>>4
-			w.channels = int(b[12]>>1&7) + 1
-			w.depth = int(b[12]&1)<<4 | int(b[13]>>4) + 1
-			w.total = int64(b[13]&15)<<32 | int64(b[14])<<24 | int64(b[15])<<16 | int64(b[16])<<8 | int64(b[17])
-			if strict && (!allZero(b[4:10]) || !allZero(b[18:34])) {
-				return unproved("STREAMINFO tells frame sizes or an MD5")
+			if err := w.streamInfo(b[4:38]); err != nil {
+				return err
 			}
 		}
 		if strict && (b == nil || !last || n != 34) {
@@ -80,8 +83,71 @@ func (w *flacWalk) open(strict bool) error {
 	return nil
 }
 
+func (w *flacWalk) streamInfo(b []byte) error {
+	w.rate = int64(b[10])<<12 | int64(b[11])<<4 | int64(b[12])>>4
+	w.channels = int(b[12]>>1&7) + 1
+	w.depth = int(b[12]&1)<<4 | int(b[13]>>4) + 1
+	w.total = int64(b[13]&15)<<32 | int64(b[14])<<24 | int64(b[15])<<16 | int64(b[16])<<8 | int64(b[17])
+	if w.strict && (!allZero(b[4:10]) || !allZero(b[18:34])) {
+		return unproved("STREAMINFO tells frame sizes or an MD5")
+	}
+	return nil
+}
+
+// openOgg reads the header packets of FLAC in Ogg. An output has a first packet of 51 bytes and a
+// comment that names nobody.
+func (w *flacWalk) openOgg() error {
+	w.packets = &oggWalk{f: w.f, size: w.size, strict: w.strict}
+	u, err := w.packets.next()
+	if err != nil || u == nil || len(u.data) != 51 || string(u.data[:5]) != "\x7FFLAC" {
+		return unproved("no FLAC header in Ogg: %v", err)
+	}
+	if err := w.streamInfo(u.data[17:]); err != nil {
+		return err
+	}
+	if w.strict && string(u.data[5:17]) != "\x01\x00\x00\x01fLaC\x00\x00\x00\x22" {
+		return unproved("a header in Ogg that says something else")
+	}
+	for last := false; !last; {
+		u, err := w.packets.next()
+		if err != nil || u == nil || len(u.data) < 4 {
+			return unproved("the metadata do not end: %v", err)
+		}
+		last = u.data[0] >= 0x80
+		if w.strict && string(u.data) != "\x84\x00\x00\x0F\x07\x00\x00\x00earshot\x00\x00\x00\x00" {
+			return unproved("metadata that say something")
+		}
+	}
+	return nil
+}
+
+// nextPacket is next for Ogg.
+func (w *flacWalk) nextPacket() ([]byte, flacHead, error) {
+	u, err := w.packets.next()
+	if err != nil || u == nil {
+		return nil, flacHead{}, err
+	}
+	h, ok := flacHeader(u.data)
+	want := w.blocks
+	if h.variable {
+		want = w.samples
+	}
+	if !ok || h.number != want || len(u.data) < h.size+3 || flacCRC16(u.data) != 0 {
+		return nil, h, unproved("packet %d is not the block that it should be", w.blocks)
+	}
+	w.samples += h.block
+	w.blocks++
+	if w.strict && u.ends && u.granule != w.samples {
+		return nil, h, unproved("granule position %d, want %d", u.granule, w.samples)
+	}
+	return u.data, h, nil
+}
+
 // next is the next block and its header; nil at the end, where an ID3v1 tag may stand.
 func (w *flacWalk) next() ([]byte, flacHead, error) {
+	if w.packets != nil {
+		return w.nextPacket()
+	}
 	b, err := w.see(1 << 16)
 	if err != nil || len(b) == 0 || len(b) == 128 && string(b[:3]) == "TAG" {
 		return nil, flacHead{}, err

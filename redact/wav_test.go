@@ -23,6 +23,7 @@ import (
 )
 
 func TestWAVCorpus(t *testing.T) {
+	t.Parallel()
 	var tb table
 	for _, file := range corpus(t, "wav") {
 		src, err := os.ReadFile(file)
@@ -132,6 +133,7 @@ func checkSamples(t *testing.T, name string, before, after []int, quiet int, r r
 
 // TestWAVAgainstFFmpeg decodes input and output with ffmpeg: equal outside, silent inside.
 func TestWAVAgainstFFmpeg(t *testing.T) {
+	t.Parallel()
 	ffmpeg := tool(t, "ffmpeg")
 	dir := t.TempDir()
 	decode := func(b []byte) []int {

@@ -120,15 +120,11 @@ func (c *scanner) metadata(at int64) (int64, error) {
 		default:
 			found = true
 			c.f.Info = ParseStreamInfo(b[4:38])
-			c.f.Told = len(bytes.Trim(b[8:14], "\x00")) > 0 || len(bytes.Trim(b[22:38], "\x00")) > 0
+			c.f.Told = told(b[4:38])
 		}
 		at += 4 + size
 	}
-	i := c.f.Info
-	if !found || i.Rate == 0 || i.Bits < 4 || i.Bits > 24 {
-		return 0, opaque.At(at, "STREAMINFO is missing or says %d Hz, %d bits", i.Rate, i.Bits)
-	}
-	return at, nil
+	return at, c.f.Info.usable(at)
 }
 
 func (c *scanner) frames(at int64) error {
@@ -145,7 +141,7 @@ func (c *scanner) frames(at int64) error {
 		if !ok {
 			return opaque.At(at, "no frame where the first should be")
 		}
-		if err := c.accept(h, at); err != nil {
+		if err := c.f.accept(h, at); err != nil {
 			return err
 		}
 		size, err := c.length(at, h)
@@ -167,8 +163,7 @@ func (c *scanner) frames(at int64) error {
 }
 
 // accept checks a header against STREAMINFO and the frames before.
-func (c *scanner) accept(h Header, at int64) error {
-	f := c.f
+func (f *File) accept(h Header, at int64) error {
 	if len(f.Frames) == 0 {
 		f.Variable = h.Variable
 	}
@@ -189,6 +184,40 @@ func (c *scanner) accept(h Header, at int64) error {
 	if n := len(f.Frames); n > 0 && !f.Variable && f.Frames[n-1].Block != f.Frames[0].Block {
 		return opaque.At(at, "a short block that is not the last")
 	}
+	return nil
+}
+
+// usable checks what STREAMINFO says; at is where it stands.
+func (i StreamInfo) usable(at int64) error {
+	if i.Rate == 0 || i.Bits < 4 || i.Bits > 24 {
+		return opaque.At(at, "STREAMINFO is missing or says %d Hz, %d bits", i.Rate, i.Bits)
+	}
+	return nil
+}
+
+// SetInfo takes the 34 bytes of STREAMINFO of a stream that is not in a native file.
+func (f *File) SetInfo(b []byte, at int64) error {
+	f.Info = ParseStreamInfo(b)
+	f.Told = told(b)
+	return f.Info.usable(at)
+}
+
+func told(b []byte) bool {
+	return len(bytes.Trim(b[4:10], "\x00")) > 0 || len(bytes.Trim(b[18:34], "\x00")) > 0
+}
+
+// AddFrame takes the next frame, which b holds wholly and alone.
+func (f *File) AddFrame(b []byte, at int64) error {
+	h, ok := ParseHeader(b)
+	if !ok || len(b) < h.Len+3 || CRC16(0, b) != 0 {
+		return opaque.At(at, "a packet that is no frame, or a checksum that is wrong")
+	}
+	if err := f.accept(h, at); err != nil {
+		return err
+	}
+	f.Variable = h.Variable
+	f.Frames = append(f.Frames, Frame{int32(len(b)), int32(h.Block)})
+	f.Samples += int64(h.Block)
 	return nil
 }
 

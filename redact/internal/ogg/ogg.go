@@ -30,8 +30,8 @@ type Packet struct {
 	Last    bool  // the last packet on the last page of a logical stream
 }
 
-// maxPacket is the longest packet that fits into one page.
-const maxPacket = 255 * 254
+// MaxPacket is the longest packet that is read or written: it fits into one page.
+const MaxPacket = 255 * 254
 
 // Reader reads packets one after another.
 type Reader struct {
@@ -72,8 +72,8 @@ func (r *Reader) Next() (Packet, error) {
 		r.segments = r.segments[1:]
 		r.part = append(r.part, r.body[:n]...)
 		r.body = r.body[n:]
-		if len(r.part) > maxPacket {
-			return Packet{}, opaque.At(r.pageAt, "a packet of more than %d bytes", maxPacket)
+		if len(r.part) > MaxPacket {
+			return Packet{}, opaque.At(r.pageAt, "a packet of more than %d bytes", MaxPacket)
 		}
 		if n == 255 {
 			continue
