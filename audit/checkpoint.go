@@ -18,7 +18,7 @@ type Checkpoint struct {
 	Root   tlog.Hash
 }
 
-// ErrUnverified: a signature, a hash or the form of something in the log is not right. Believe
+// ErrUnverified means: a signature, a hash or the form of something in the log is not right. Believe
 // nothing of it.
 var ErrUnverified = errors.New("the log does not verify")
 

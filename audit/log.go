@@ -47,11 +47,11 @@ type Head interface {
 	SetPublished(ctx context.Context, size int64) error
 }
 
-// ErrHalted: the published log and the database contradict each other, as after restoring a
+// ErrHalted means: the published log and the database contradict each other, as after restoring a
 // backup or when two installations share a log. Nothing may be done until a person has looked.
 var ErrHalted = errors.New("the log in the store and the catalog contradict each other; nothing will be done until this is resolved (was a backup restored, or is another installation writing to this log?)")
 
-// ErrExists: there is a log already.
+// ErrExists means: there is a log already.
 var ErrExists = errors.New("there is a log here already")
 
 // Options of a log.

@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -306,4 +305,19 @@ func (p *process) plan(ctx context.Context) (retention.Planned, error) {
 	return planned, err
 }
 
-func sorted(keys ...string) []string { slices.Sort(keys); return keys }
+// newCatalog begins another catalog and log for the same bucket, in a log bucket of its own.
+func (w *world) newCatalog() *process {
+	w.tb.Helper()
+	ctx := context.Background()
+	w.logs = storagetest.Bucket(w.tb, w.o, true, false).Name()
+	db, err := catalog.Create(ctx, catalog.Options{Path: w.db()})
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	_, err = audit.Create(ctx, audit.Options{Tiles: w.mustTiles(), Head: db.Head(), Signer: w.keys.Signer, Verifier: w.keys.Verifier})
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	db.Close()
+	return w.mustStart()
+}

@@ -12,7 +12,7 @@ import (
 	"earshot"
 )
 
-// ErrSilent: the source says nothing about what was heard. That is no evidence that nothing was.
+// ErrSilent means: the source says nothing about what was heard. That is no evidence that nothing was.
 var ErrSilent = errors.New("says nothing about the wake word")
 
 // maxEvent is the longest event that is read, in bytes.

@@ -18,6 +18,8 @@ import (
 	"time"
 )
 
+var errEnded = errors.New("see store.log")
+
 // Region is the region that the embedded server answers to.
 const Region = "us-east-1"
 
@@ -158,7 +160,7 @@ func (s *Server) run(ctx context.Context, exe string, args []string, dir string,
 		select {
 		case err := <-ended:
 			text, _ := os.ReadFile(output.Name())
-			return fmt.Errorf("the store's process ended at once (%v): %s", err, bytes.TrimSpace(text))
+			return fmt.Errorf("the store's process ended at once: %w: %s", errors.Join(errEnded, err), bytes.TrimSpace(text))
 		case <-ctx.Done():
 			return errors.Join(ctx.Err(), cmd.Process.Kill())
 		case <-deadline:
