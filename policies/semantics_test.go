@@ -105,7 +105,7 @@ func TestSpansOfSound(t *testing.T) {
 		want       string // review, keep or the spans
 	}{
 		{"theFirstWakeWordCountsForBefore", "before-wake-word", []earshot.Listening{twice}, 0, "0s-1s"},
-		{"andForAfter", "after-wake-word", []earshot.Listening{twice}, 0, "1.5s-"},
+		{"theLastForAfter", "after-wake-word", []earshot.Listening{twice}, 0, "4.5s-"},
 		{"everyWakeWordIsErased", "wake-word", []earshot.Listening{twice}, 0, "1s-1.5s,4s-4.5s"},
 		{"theCommandEndsWhereTheEventSays", "after-command", []earshot.Listening{twice}, 0, "5s-"},
 		{"orWhereSpeechSays", "after-command", []earshot.Listening{heard(earshot.KindWake, 0, 0), heard(earshot.KindSpeech, 2000*ms, 0)}, 0, "2s-"},
@@ -150,7 +150,9 @@ func TestSearchOfRules(t *testing.T) {
 		"reviewEndsTheSearch":          {"{name: a, then: review}|{name: b, when: true, then: delete}", "review a"},
 		"redactGoesOn":                 {"{name: a, then: redact, spans: [everything]}|{name: b, when: true, then: delete}", "delete b"},
 		"redactThenKeepIsRedact":       {"{name: a, then: redact, spans: [everything]}|{name: b, then: keep}", "redact a"},
-		"redactThenReviewIsRedact":     {"{name: a, then: redact, spans: [everything]}|{name: b, then: review}", "redact a"},
+		"redactThenReviewIsReview":     {"{name: a, then: redact, spans: [everything]}|{name: b, then: review}", "review b"},
+		"anUnheardRedactThenReview":    {"{name: a, when: child.probability > 0.5, then: redact, spans: [everything]}|{name: b, then: review}", "review b"},
+		"aDeafDeleteIsReview":          {"{name: a, when: speech.listened && !speech.found, then: delete}", "review a"},
 		"keepBeforeRedactKeeps":        {"{name: b, then: keep}|{name: a, then: redact, spans: [everything]}", "keep b"},
 		"anErrorIsNoReasonToDelete":    {"{name: a, when: '10 / (recording.size - recording.size) > 1', then: delete}", "review a"},
 		"anAbsentLabelIsAnError":       {"{name: a, when: 'recording.labels.room == \"x\"', then: delete}", "review a"},
@@ -173,7 +175,7 @@ func TestSearchOfRules(t *testing.T) {
 }
 
 func TestFillsAreKeptApart(t *testing.T) {
-	p := compile(t, rules("    - {name: a, then: redact, spans: [1s-2s], companions: {event: keep, transcript: trim}}\n"+
+	p := compile(t, rules("    - {name: a, then: redact, spans: [1s-2s], companions: {event: keep, transcript: trim, note: keep}}\n"+
 		"    - {name: b, then: redact, spans: [5s-6s], fill: tone, companions: {event: delete}}\n    - {name: c, then: redact, spans: [2s-3s], pad: 1s}\n"))
 	f := benchFacts()
 	f.Length = 10 * time.Second
@@ -186,7 +188,8 @@ func TestFillsAreKeptApart(t *testing.T) {
 	if diff := cmp.Diff(want, d.Redactions); diff != "" {
 		t.Errorf("redactions (-want +got):\n%s", diff)
 	}
-	if want := map[string]earshot.CompanionRule{"event": "delete", "transcript": "trim"}; !cmp.Equal(want, d.Companions) {
+	// Rules b and c say nothing of the note: it shares the recording's fate.
+	if want := map[string]earshot.CompanionRule{"event": "delete", "transcript": "trim", "note": "trim"}; !cmp.Equal(want, d.Companions) {
 		t.Errorf("companions %v, want %v", d.Companions, want)
 	}
 }

@@ -162,10 +162,10 @@ func (h *heard) get(field fact) (scalar, standing) {
 	switch {
 	case h.standing == pending:
 		return scalar{}, pending
-	case field == 0:
-		return truth(h.standing == present), present
 	case h.standing == absent:
 		return scalar{}, absent
+	case field == 0:
+		return truth(true), present
 	case field == 1:
 		return truth(h.found), present
 	case !h.found || !h.placed:

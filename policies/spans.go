@@ -27,8 +27,8 @@ type span struct {
 }
 
 // resolve appends what the rule's spans are in this recording, unpadded, and says which facts are
-// missing to tell. Where several wake words were heard, the first counts for what is before and
-// after it: what follows it is command and answer.
+// missing to tell. Where several wake words were heard, before is before the first and after is
+// after the last.
 func (r *rule) resolve(s *sight, out earshot.Spans) (earshot.Spans, unknowns) {
 	var gaps unknowns
 	for _, x := range r.spans {
@@ -37,8 +37,8 @@ func (r *rule) resolve(s *sight, out earshot.Spans) (earshot.Spans, unknowns) {
 			v, st := s.get(wakeStart)
 			out, gaps = stretch(out, 0, time.Duration(v.i), st, gaps, wakeStart)
 		case afterWakeWord:
-			v, st := s.get(wakeEnd)
-			out, gaps = stretch(out, time.Duration(v.i), earshot.ToEnd, st, gaps, wakeEnd)
+			_, st := s.get(wakeEnd)
+			out, gaps = stretch(out, s.wake.last.Span.End, earshot.ToEnd, st, gaps, wakeEnd)
 		case afterCommand:
 			v, st := s.get(speechCommandEnd)
 			out, gaps = stretch(out, time.Duration(v.i), earshot.ToEnd, st, gaps, speechCommandEnd)
