@@ -106,13 +106,13 @@ search:
 		found.disposition, found.by = r.then, int8(i)
 		break search
 	}
-	return p.settle(states, found, open, waiting, wait)
+	return p.settle(found, open, waiting, wait)
 }
 
 // settle turns what the search found into the outcome: a period that runs keeps, redactions come
 // before an end that keeps or that no rule made, and what is open makes it Review unless it could
 // not matter.
-func (p *Policy) settle(states *[maxRules]ruleState, found outcome, open, waiting uint64, wait int) outcome {
+func (p *Policy) settle(found outcome, open, waiting uint64, wait int) outcome {
 	if found.by == byOtherwise && wait >= 0 {
 		found.disposition, found.by = earshot.Keep, int8(wait)
 	} else if found.by == byOtherwise && found.disposition != earshot.Keep {

@@ -141,10 +141,10 @@ func (r *rule) silent(s *sight) string {
 // show writes the value of a fact.
 func (s *sight) show(x fact) string {
 	v, st := s.get(x)
-	switch {
-	case st == pending:
+	switch st {
+	case pending:
 		return "not known yet"
-	case st == absent:
+	case absent:
 		return "none"
 	}
 	switch facts[x].sort {

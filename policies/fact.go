@@ -71,7 +71,7 @@ type factSpec struct {
 
 func (s factSpec) path() string { return s.variable + "." + s.field }
 
-var facts = [factCount]factSpec{
+var facts = [...]factSpec{
 	recordingBucket:      {"recording", "bucket", aString, false},
 	recordingKey:         {"recording", "key", aString, false},
 	recordingSize:        {"recording", "size", anInt, false},

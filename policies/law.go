@@ -26,7 +26,7 @@ const (
 	RuleOtherwise = "otherwise"
 )
 
-var lawNames = [lawCount]string{RuleHold, RuleLock, RuleErasure, RuleFault}
+var lawNames = [...]string{RuleHold, RuleLock, RuleErasure, RuleFault}
 
 func (l law) name() string { return lawNames[l] }
 
@@ -42,7 +42,7 @@ func (l law) disposition() earshot.Disposition {
 }
 
 // lawTexts are for people.
-var lawTexts = [lawCount]string{
+var lawTexts = [...]string{
 	"a legal hold stands: nothing is redacted or deleted",
 	"the store's object lock or legal hold stands: nothing can be redacted or deleted",
 	"the subject has asked for erasure",
@@ -50,7 +50,7 @@ var lawTexts = [lawCount]string{
 }
 
 // because names the source of the law.
-var lawBecause = [lawCount]string{
+var lawBecause = [...]string{
 	"law before rules: a hold or lock beats an erasure request (GDPR art. 17(3)(e)), which beats the rules",
 	"law before rules: a hold or lock beats an erasure request (GDPR art. 17(3)(e)), which beats the rules",
 	"law before rules: GDPR art. 17, CCPA 1798.105",

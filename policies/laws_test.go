@@ -207,9 +207,8 @@ func TestWhatIsMissingCannotChangeADecision(t *testing.T) {
 }
 
 func TestCombineTakesTheStrictestAndKeepsAllReasons(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2))
 	for seed := range 200 {
-		r = rand.New(rand.NewPCG(uint64(seed), 9))
+		r := rand.New(rand.NewPCG(uint64(seed), 9))
 		a, b := compile(t, randomPolicy(r)), compile(t, randomPolicy(r))
 		for range 20 {
 			f := randomFacts(r)
