@@ -22,9 +22,13 @@ type heard struct {
 	standing    standing // pending: nobody listened yet; absent: listening came to nothing
 	why         string   // for absent
 	found       bool
-	placed      bool // every finding has a believable span
-	first, last earshot.Finding
-	listening   earshot.Listening
+	placed      bool         // every finding has a believable span
+	first, last earshot.Span // the findings that begin first and end last
+	word        string       // of the first
+	likeness    float64      // score of the first
+	score       float64      // of the whole recording
+	commandEnd  time.Duration
+	findings    []earshot.Finding // may hold some of other kinds
 }
 
 // sight is the facts as a policy sees them, prepared once for all rules.
@@ -50,18 +54,19 @@ func (h *heard) look(f *earshot.Facts, kind earshot.Kind) {
 		}
 		return
 	}
-	h.listening, h.placed = l, true
+	h.standing, h.placed = present, true
+	h.score, h.commandEnd, h.findings = l.Score, l.CommandEnd, l.Findings
 	for i := range l.Findings {
 		x := &l.Findings[i]
 		if x.Kind != kind && x.Kind != "" {
 			continue
 		}
 		h.placed = h.placed && x.Span.Valid()
-		if !h.found || x.Span.Start < h.first.Span.Start {
-			h.first = *x
+		if !h.found || x.Span.Start < h.first.Start {
+			h.first, h.word, h.likeness = x.Span, x.Word, x.Score
 		}
-		if !h.found || x.Span.End > h.last.Span.End {
-			h.last = *x
+		if !h.found || x.Span.End > h.last.End {
+			h.last = x.Span
 		}
 		h.found = true
 	}
@@ -134,20 +139,20 @@ func (s *sight) sound(x fact) (scalar, standing) {
 		return s.child.get(0)
 	case wakeWord:
 		if s.wake.standing == present && s.wake.found {
-			return text(s.wake.first.Word, absent)
+			return text(s.wake.word, absent)
 		}
 		return scalar{}, max(s.wake.standing, absent)
 	case wakeScore:
 		if s.wake.found {
-			return share(s.wake.first.Score, s.wake.standing)
+			return share(s.wake.likeness, s.wake.standing)
 		}
-		return share(s.wake.listening.Score, s.wake.standing)
+		return share(s.wake.score, s.wake.standing)
 	case childProbability:
-		return share(s.child.listening.Score, s.child.standing)
+		return share(s.child.score, s.child.standing)
 	case childDeclared:
 		return s.declared()
 	case childSegments:
-		if s.child.standing != present || !s.child.placed || !s.child.found && s.child.listening.Score >= 0.5 {
+		if s.child.standing != present || !s.child.placed || !s.child.found && s.child.score >= 0.5 {
 			return scalar{}, max(s.child.standing, absent)
 		}
 		return scalar{}, present
@@ -171,7 +176,7 @@ func (h *heard) get(field fact) (scalar, standing) {
 	case !h.found || !h.placed:
 		return scalar{}, absent
 	case field == 2:
-		return scalar{i: int64(h.first.Span.Start)}, present
+		return scalar{i: int64(h.first.Start)}, present
 	}
 	return scalar{i: int64(h.end())}, present
 }
@@ -180,9 +185,9 @@ func (h *heard) get(field fact) (scalar, standing) {
 // speech reaches to the last.
 func (h *heard) end() time.Duration {
 	if h.kind == earshot.KindSpeech {
-		return h.last.Span.End
+		return h.last.End
 	}
-	return h.first.Span.End
+	return h.first.End
 }
 
 // declared says whether the subject was declared a child: declaredMinor, or an age below 13. An
@@ -204,8 +209,8 @@ func (s *sight) commandEnd() (scalar, standing) {
 		switch {
 		case h.standing == pending:
 			return scalar{}, pending
-		case h.standing == present && h.listening.CommandEnd > 0:
-			return scalar{i: int64(h.listening.CommandEnd)}, present
+		case h.standing == present && h.commandEnd > 0:
+			return scalar{i: int64(h.commandEnd)}, present
 		}
 	}
 	return scalar{}, absent

@@ -38,7 +38,7 @@ func (r *rule) resolve(s *sight, out earshot.Spans) (earshot.Spans, unknowns) {
 			out, gaps = stretch(out, 0, time.Duration(v.i), st, gaps, wakeStart)
 		case afterWakeWord:
 			_, st := s.get(wakeEnd)
-			out, gaps = stretch(out, s.wake.last.Span.End, earshot.ToEnd, st, gaps, wakeEnd)
+			out, gaps = stretch(out, s.wake.last.End, earshot.ToEnd, st, gaps, wakeEnd)
 		case afterCommand:
 			v, st := s.get(speechCommandEnd)
 			out, gaps = stretch(out, time.Duration(v.i), earshot.ToEnd, st, gaps, speechCommandEnd)
@@ -72,8 +72,8 @@ func (h *heard) every(out earshot.Spans, s *sight, x fact, gaps unknowns) (earsh
 	if _, st := s.get(x); st != present {
 		return out, gaps | only(x)
 	}
-	for i := range h.listening.Findings {
-		if f := &h.listening.Findings[i]; f.Kind == h.kind || f.Kind == "" {
+	for i := range h.findings {
+		if f := &h.findings[i]; f.Kind == h.kind || f.Kind == "" {
 			out = append(out, f.Span)
 		}
 	}
