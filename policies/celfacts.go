@@ -152,7 +152,7 @@ func (o object) ConvertToNative(reflect.Type) (any, error) {
 // ConvertToType knows the object's own type only.
 func (o object) ConvertToType(t ref.Type) ref.Val {
 	if t == types.TypeType {
-		return types.NewObjectTypeValue(typeOf(o.name))
+		return cel.ObjectType(typeOf(o.name))
 	}
 	return types.NewErr("%s is not a value", o.name)
 }
@@ -164,7 +164,7 @@ func (o object) Equal(other ref.Val) ref.Val {
 }
 
 // Type is the object's type.
-func (o object) Type() ref.Type { return types.NewObjectTypeValue(typeOf(o.name)) }
+func (o object) Type() ref.Type { return cel.ObjectType(typeOf(o.name)) }
 
 // Value is what the fields read from.
 func (o object) Value() any { return o.s }

@@ -1,7 +1,6 @@
 package policies
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -43,22 +42,29 @@ func Combine(ds ...earshot.Decision) earshot.Decision {
 		for _, r := range d.Redactions {
 			out.Redactions = addRedaction(out.Redactions, r.Fill, r.Spans)
 		}
-		joinCompanions(&out, d)
 	}
+	out.Companions = jointCompanions(ds, winner)
 	slices.Sort(out.Missing)
 	out.Missing = slices.Compact(out.Missing)
 	out.Policy = joint(ds)
 	return out
 }
 
-func joinCompanions(out *earshot.Decision, d earshot.Decision) {
-	switch {
-	case len(d.Companions) == 0:
-	case out.Companions == nil:
-		out.Companions = maps.Clone(d.Companions)
-	default:
-		strictest(out.Companions, d.Companions)
+// jointCompanions gives each class of companion the strictest rule of all decisions that dispose of
+// the recording, counting what a class not named gets. Where nothing is disposed of there are none.
+func jointCompanions(ds []earshot.Decision, winner int) map[string]earshot.CompanionRule {
+	fate := map[earshot.Disposition]earshot.CompanionRule{earshot.Delete: earshot.CompanionDelete, earshot.Redact: earshot.CompanionTrim}
+	others, disposes := fate[ds[winner].Disposition]
+	if !disposes {
+		return nil
 	}
+	out := ds[winner].Companions
+	for i, d := range ds {
+		if othersD, ok := fate[d.Disposition]; ok && i != winner {
+			out = strictest(out, others, d.Companions, othersD)
+		}
+	}
+	return out
 }
 
 // stronger reports whether a beats b.

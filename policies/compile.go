@@ -152,8 +152,6 @@ func (c *compiler) header(p *Policy) {
 		if err := checkSchedule(d.Spec.Schedule); err != nil {
 			c.add("spec.schedule", "%s", err)
 		}
-	} else if _, written := d.places["spec.schedule"]; written {
-		c.add("spec.schedule", "the schedule is empty: leave the key out")
 	}
 	switch d.Spec.Otherwise {
 	case "keep":
@@ -246,9 +244,6 @@ func (c *compiler) rule(path string, w *Rule) rule {
 
 func (c *compiler) when(path string, w *Rule, r *rule) {
 	if w.When == "" {
-		if _, written := c.doc.places[path]; written {
-			c.add(path, "the condition is empty: leave `when` out to mean always")
-		}
 		return
 	}
 	if len(w.When) > maxCondition {

@@ -30,6 +30,9 @@ const (
 	byLaw       = -2 // byLaw-l for law l
 )
 
+// reviewed reports whether a rule asks for review, rather than what is missing or `otherwise`.
+func (o outcome) reviewed() bool { return o.disposition == earshot.Review && o.by >= 0 }
+
 func outcomeOf(l law) outcome { return outcome{disposition: l.disposition(), by: byLaw - int8(l)} }
 
 // look asks every rule about the facts.
@@ -103,19 +106,21 @@ search:
 		found.disposition, found.by = r.then, int8(i)
 		break search
 	}
-	return p.settle(states, found, open, waiting, wait)
+	return p.settle(found, open, waiting, wait)
 }
 
 // settle turns what the search found into the outcome: a period that runs keeps, redactions come
-// before an end that keeps, and what is open makes it Review unless it could not matter.
-func (p *Policy) settle(states *[maxRules]ruleState, found outcome, open, waiting uint64, wait int) outcome {
+// before an end that keeps or that no rule made, and what is open makes it Review unless it could
+// not matter.
+func (p *Policy) settle(found outcome, open, waiting uint64, wait int) outcome {
 	if found.by == byOtherwise && wait >= 0 {
 		found.disposition, found.by = earshot.Keep, int8(wait)
 	} else if found.by == byOtherwise && found.disposition != earshot.Keep {
 		open |= waiting // whether its period runs decides between keep and otherwise
 	}
 	switch {
-	case found.disposition == earshot.Delete:
+	case found.disposition == earshot.Delete, found.reviewed():
+		// Erasing cannot be undone: a rule that asks for a person asks before anything is erased.
 		found.redacts = 0
 	case found.redacts != 0:
 		found.end = found.by
@@ -143,7 +148,7 @@ func (p *Policy) harmless(found outcome, open uint64) uint64 {
 		case earshot.Keep:
 			same = r.then == earshot.Keep
 		case earshot.Review:
-			same = r.then == earshot.Review
+			same = r.then == earshot.Review || r.then == earshot.Redact && found.reviewed()
 		case earshot.Redact:
 			// A keep behind every rule that redacts would change nothing; before one, it would end
 			// the search.
@@ -170,7 +175,7 @@ func sameCompanions(a, b map[string]earshot.CompanionRule) bool {
 
 // boundaries collects the moments at which the outcome may change, in order, each once.
 func (p *Policy) boundaries(s *sight, states *[maxRules]ruleState, out []time.Time) []time.Time {
-	if s.held() {
+	if s.held() || s.lockedForEver() {
 		return out
 	}
 	if t, ok := s.lockEnds(); ok {

@@ -33,6 +33,7 @@ func (d *decoder) value(path string, n ast.Node, v reflect.Value, depth int) {
 		d.add(placeOf(n), "anchors, aliases, merge keys and tags are not part of the language")
 		return
 	case *ast.NullNode:
+		delete(d.places, path)
 		d.add(placeOf(n), "%s is empty: give it a value or leave the key out", named(path))
 		return
 	}

@@ -79,7 +79,7 @@ func (p *Policy) Explain(f earshot.Facts, now time.Time) Explanation {
 
 func (s *sight) explainLaw(now time.Time) []LawSaid {
 	texts := [lawCount][2]string{
-		{"no legal hold", "a legal hold stands"}, {"no object lock", "the store's object lock has not run out"},
+		{"no legal hold", "a legal hold stands"}, {"no object lock", "the store's object lock or legal hold stands"},
 		{"no open erasure request", "the subject has asked for erasure"}, {"no doubt about the recording", s.fault()},
 	}
 	applies := [lawCount]bool{s.held(), s.locked(now), s.erasure(), s.fault() != ""}
@@ -89,7 +89,7 @@ func (s *sight) explainLaw(now time.Time) []LawSaid {
 		if said.Applies {
 			said.Text = texts[l][1]
 		}
-		if l == lawLock && said.Applies {
+		if l == lawLock && said.Applies && !s.lockedForEver() {
 			said.Until = s.f.Lock.RetainUntil.UTC()
 		}
 		if l == lawHold && len(s.f.Holds) > 0 {
@@ -141,10 +141,10 @@ func (r *rule) silent(s *sight) string {
 // show writes the value of a fact.
 func (s *sight) show(x fact) string {
 	v, st := s.get(x)
-	switch {
-	case st == pending:
+	switch st {
+	case pending:
 		return "not known yet"
-	case st == absent:
+	case absent:
 		return "none"
 	}
 	switch facts[x].sort {

@@ -10,8 +10,8 @@ import (
 type law int8
 
 const (
-	lawHold    law = iota // a legal hold of the operator, or of the store
-	lawLock               // the store's retention date
+	lawHold    law = iota // a legal hold of the operator
+	lawLock               // the store's own legal hold or retention date
 	lawErasure            // an open erasure request
 	lawFault              // a doubt about the recording
 	lawCount
@@ -26,7 +26,7 @@ const (
 	RuleOtherwise = "otherwise"
 )
 
-var lawNames = [lawCount]string{RuleHold, RuleLock, RuleErasure, RuleFault}
+var lawNames = [...]string{RuleHold, RuleLock, RuleErasure, RuleFault}
 
 func (l law) name() string { return lawNames[l] }
 
@@ -42,15 +42,15 @@ func (l law) disposition() earshot.Disposition {
 }
 
 // lawTexts are for people.
-var lawTexts = [lawCount]string{
+var lawTexts = [...]string{
 	"a legal hold stands: nothing is redacted or deleted",
-	"the store's object lock has not run out",
+	"the store's object lock or legal hold stands: nothing can be redacted or deleted",
 	"the subject has asked for erasure",
 	"",
 }
 
 // because names the source of the law.
-var lawBecause = [lawCount]string{
+var lawBecause = [...]string{
 	"law before rules: a hold or lock beats an erasure request (GDPR art. 17(3)(e)), which beats the rules",
 	"law before rules: a hold or lock beats an erasure request (GDPR art. 17(3)(e)), which beats the rules",
 	"law before rules: GDPR art. 17, CCPA 1798.105",
@@ -83,15 +83,20 @@ func (s *sight) lawAt(t time.Time) (law, bool) {
 	return 0, false
 }
 
-// held reports whether the operator or the store holds the recording, for as long as these facts
-// stand.
-func (s *sight) held() bool { return s.f.Lock.LegalHold || len(s.f.Holds) > 0 }
+// held reports whether the operator holds the recording, for as long as these facts stand.
+func (s *sight) held() bool { return len(s.f.Holds) > 0 }
 
-// locked reports whether the store's retention date lies after t. A date before 2000 is over, and was
-// at every moment that matters; one after 9000 is never over.
+// lockedForEver reports whether the store locks the recording without a date: by its own legal hold,
+// or until after the year 9000.
+func (s *sight) lockedForEver() bool {
+	return s.f.Lock.LegalHold || s.f.Lock.RetainUntil.Year() >= 9000
+}
+
+// locked reports whether the store locks the recording at t. A retention date before 2000 is over,
+// and was at every moment that matters.
 func (s *sight) locked(t time.Time) bool {
 	until := s.f.Lock.RetainUntil
-	return until.Year() >= 9000 || believable(until) && t.Before(until)
+	return s.lockedForEver() || believable(until) && t.Before(until)
 }
 
 // erasure reports whether the subject has an open erasure request.
@@ -107,7 +112,7 @@ func (s *sight) erasure() bool {
 // lockEnds is the boundary that a retention date makes in the timeline.
 func (s *sight) lockEnds() (time.Time, bool) {
 	until := s.f.Lock.RetainUntil
-	if s.held() || !believable(until) {
+	if s.lockedForEver() || !believable(until) {
 		return time.Time{}, false
 	}
 	return until.UTC(), true

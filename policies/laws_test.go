@@ -207,9 +207,8 @@ func TestWhatIsMissingCannotChangeADecision(t *testing.T) {
 }
 
 func TestCombineTakesTheStrictestAndKeepsAllReasons(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2))
 	for seed := range 200 {
-		r = rand.New(rand.NewPCG(uint64(seed), 9))
+		r := rand.New(rand.NewPCG(uint64(seed), 9))
 		a, b := compile(t, randomPolicy(r)), compile(t, randomPolicy(r))
 		for range 20 {
 			f := randomFacts(r)
@@ -231,6 +230,38 @@ func TestCombineTakesTheStrictestAndKeepsAllReasons(t *testing.T) {
 	hold := earshot.Decision{Disposition: earshot.Keep, Rule: policies.RuleHold}
 	if d := policies.Combine(earshot.Decision{Disposition: earshot.Delete, Rule: "x"}, hold); d.Disposition != earshot.Keep {
 		t.Errorf("a hold and a delete make %s", d.Disposition)
+	}
+}
+
+func TestCombineGivesCompanionsTheStrictestRuleEvenOfThoseNotNamed(t *testing.T) {
+	type m = map[string]earshot.CompanionRule
+	for law, c := range map[string]struct {
+		a, b earshot.Decision
+		want m
+	}{
+		"aRedactionThatNamesNoneTrimsAll": {
+			earshot.Decision{Disposition: earshot.Redact, Companions: m{"event": "keep"}}, earshot.Decision{Disposition: earshot.Redact}, m{"event": "trim"},
+		},
+		"aRedactionIsNotMilderThanTheDeletionThatBeatsIt": {
+			earshot.Decision{Disposition: earshot.Delete, Companions: m{"event": "keep"}}, earshot.Decision{Disposition: earshot.Redact, Companions: m{"event": "review"}}, m{"event": "review"},
+		},
+		"whatOnlyTheLoserNamesSharesTheWinnersFate": {
+			earshot.Decision{Disposition: earshot.Delete}, earshot.Decision{Disposition: earshot.Redact, Companions: m{"event": "keep"}}, m{"event": "delete"},
+		},
+		"reviewDisposesOfNothing": {
+			earshot.Decision{Disposition: earshot.Review}, earshot.Decision{Disposition: earshot.Keep}, nil,
+		},
+		"aHoldDisposesOfNothing": {
+			earshot.Decision{Disposition: earshot.Keep, Rule: policies.RuleHold}, earshot.Decision{Disposition: earshot.Delete, Companions: m{"event": "keep"}}, nil,
+		},
+	} {
+		t.Run(law, func(t *testing.T) {
+			for _, d := range []earshot.Decision{policies.Combine(c.a, c.b), policies.Combine(c.b, c.a)} {
+				if diff := cmp.Diff(c.want, d.Companions); diff != "" {
+					t.Errorf("companions (-want +got):\n%s", diff)
+				}
+			}
+		})
 	}
 }
 

@@ -3,6 +3,7 @@ package policies
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
@@ -10,7 +11,9 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-// The bounds of what is read: a policy is written by people.
+// The bounds of what is read: a policy is written by people. The YAML library takes time with the
+// square of the number of keys: half a second for the worst document of this size, minutes for one
+// of 1 MB.
 const (
 	maxSource = 64 << 10 // bytes
 	maxDepth  = 32       // of nesting
@@ -29,10 +32,26 @@ func Parse(name string, src []byte) (*Document, error) {
 	dec := decoder{faults: f, places: map[string]place{}}
 	dec.into(body, d)
 	d.places = dec.places
+	noEmptyWords(f, d)
 	if err := f.err(); err != nil {
 		return nil, err
 	}
 	return d, nil
+}
+
+// noEmptyWords finds keys that are written and say nothing: an empty condition must not mean always.
+func noEmptyWords(f *faults, d *Document) {
+	empty := func(path, value string) {
+		if at, written := d.places[path]; written && strings.TrimSpace(value) == "" {
+			f.add(at, "%s is empty: give it a value or leave the key out", path)
+		}
+	}
+	empty("spec.schedule", d.Spec.Schedule)
+	for i, r := range d.Spec.Rules {
+		empty(elem("spec.rules", i)+".when", r.When)
+		empty(elem("spec.rules", i)+".pad", r.Pad)
+		empty(elem("spec.rules", i)+".fill", r.Fill)
+	}
 }
 
 // parseYAML gives the body of the only document in src, or nil and at least one fault.

@@ -12,7 +12,7 @@ import (
 
 // units of a length, besides Go's. Months and years are fixed lengths on purpose: a period must not
 // depend on the month in which it begins.
-var units = []struct {
+var units = [...]struct {
 	name string
 	unit time.Duration
 }{

@@ -17,15 +17,46 @@ type planner struct {
 	fault string // a constant that can never be read, such as duration("soon")
 }
 
-var comparisons = map[string]operation{
-	operators.Equals: opEqual, operators.NotEquals: opUnequal, operators.Less: opLess,
-	operators.LessEquals: opAtMost, operators.Greater: opMore, operators.GreaterEquals: opAtLeast,
-	"startsWith": opStarts, "endsWith": opEnds, "contains": opContains,
+// comparison is the operation of a CEL function that compares two scalars.
+func comparison(function string) (operation, bool) {
+	switch function {
+	case operators.Equals:
+		return opEqual, true
+	case operators.NotEquals:
+		return opUnequal, true
+	case operators.Less:
+		return opLess, true
+	case operators.LessEquals:
+		return opAtMost, true
+	case operators.Greater:
+		return opMore, true
+	case operators.GreaterEquals:
+		return opAtLeast, true
+	case "startsWith":
+		return opStarts, true
+	case "endsWith":
+		return opEnds, true
+	case "contains":
+		return opContains, true
+	}
+	return 0, false
 }
 
 // mirrored is the comparison with its sides swapped.
-var mirrored = map[operation]operation{
-	opEqual: opEqual, opUnequal: opUnequal, opLess: opMore, opAtMost: opAtLeast, opMore: opLess, opAtLeast: opAtMost,
+func mirrored(op operation) (operation, bool) {
+	switch op {
+	case opEqual, opUnequal:
+		return op, true
+	case opLess:
+		return opMore, true
+	case opAtMost:
+		return opAtLeast, true
+	case opMore:
+		return opLess, true
+	case opAtLeast:
+		return opAtMost, true
+	}
+	return op, false
 }
 
 func (p *planner) plan(e ast.Expr) *node {
@@ -73,7 +104,7 @@ func (p *planner) planCall(call ast.CallExpr) *node {
 	case operators.In:
 		return p.planIn(args)
 	}
-	op, ok := comparisons[call.FunctionName()]
+	op, ok := comparison(call.FunctionName())
 	if !ok {
 		return nil
 	}
@@ -91,8 +122,8 @@ func (p *planner) planCall(call ast.CallExpr) *node {
 	if !ok {
 		return nil
 	}
-	if left.kind == constant && right.kind != constant && mirrored[op] != 0 {
-		left, right, op = right, left, mirrored[op]
+	if swapped, ok := mirrored(op); ok && left.kind == constant && right.kind != constant {
+		left, right, op = right, left, swapped
 	}
 	if !alike(&left, &right) {
 		return nil

@@ -91,42 +91,56 @@ func (p *Policy) redaction(s *sight, o outcome, d *earshot.Decision) {
 	d.Rule = p.rules[o.by].name
 	d.Redactions = p.redactions(s, o.redacts)
 	d.Reasons = make([]earshot.Reason, 0, bits.OnesCount64(o.redacts)+1)
-	owned := false
 	for i := range p.rules {
 		if o.redacts&(1<<i) == 0 {
 			continue
 		}
 		r := &p.rules[i]
 		d.Reasons = append(d.Reasons, r.acts...)
-		switch {
-		case len(r.companions) == 0:
-		case d.Companions == nil:
+		if i == int(o.by) {
 			d.Companions = r.companions
-		default:
-			if !owned {
-				d.Companions, owned = maps.Clone(d.Companions), true
-			}
-			strictest(d.Companions, r.companions)
+		} else {
+			d.Companions = strictest(d.Companions, earshot.CompanionTrim, r.companions, earshot.CompanionTrim)
 		}
 	}
-	if o.end >= 0 {
-		end := &p.rules[o.end]
-		if end.keep != nil && end.then != earshot.Review || end.then == earshot.Redact {
-			d.Reasons = append(d.Reasons, end.waits...)
-		} else {
-			d.Reasons = append(d.Reasons, end.acts...)
-		}
+	switch {
+	case o.end < 0:
+	case p.rules[o.end].then == earshot.Keep:
+		d.Reasons = append(d.Reasons, p.rules[o.end].acts...)
+	default:
+		d.Reasons = append(d.Reasons, p.rules[o.end].waits...)
 	}
 }
 
-// strictest joins rules about companions: delete before trim before review before keep.
-func strictest(into, from map[string]earshot.CompanionRule) {
-	rank := []earshot.CompanionRule{earshot.CompanionKeep, earshot.CompanionReview, earshot.CompanionTrim, earshot.CompanionDelete}
-	for class, rule := range from {
-		if have, ok := into[class]; !ok || slices.Index(rank, rule) > slices.Index(rank, have) {
-			into[class] = rule
+// strictest joins two sets of rules about companions, each with what it means of a class that it
+// does not name: delete before trim before review before keep. It may return one of its arguments.
+func strictest(a map[string]earshot.CompanionRule, others earshot.CompanionRule, b map[string]earshot.CompanionRule, othersB earshot.CompanionRule) map[string]earshot.CompanionRule {
+	if others == othersB && sameCompanions(a, b) {
+		return a
+	}
+	out := maps.Clone(a)
+	if out == nil {
+		out = map[string]earshot.CompanionRule{}
+	}
+	for class := range b {
+		if _, named := out[class]; !named {
+			out[class] = others
 		}
 	}
+	rank := []earshot.CompanionRule{earshot.CompanionKeep, earshot.CompanionReview, earshot.CompanionTrim, earshot.CompanionDelete}
+	for class, rule := range out {
+		other, named := b[class]
+		if !named {
+			other = othersB
+		}
+		if slices.Index(rank, other) > slices.Index(rank, rule) {
+			out[class] = other
+		}
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return out
 }
 
 // undecided says which rules could not be decided, for want of what, and what could be found out.

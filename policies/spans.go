@@ -26,9 +26,9 @@ type span struct {
 	at   earshot.Span // for explicit
 }
 
-// spans appends what the rule's spans are in this recording, unpadded, and says which facts are
-// missing to tell. Where several wake words were heard, the first counts for what is before and
-// after it: what follows it is command and answer.
+// resolve appends what the rule's spans are in this recording, unpadded, and says which facts are
+// missing to tell. Where several wake words were heard, before is before the first and after is
+// after the last.
 func (r *rule) resolve(s *sight, out earshot.Spans) (earshot.Spans, unknowns) {
 	var gaps unknowns
 	for _, x := range r.spans {
@@ -37,8 +37,8 @@ func (r *rule) resolve(s *sight, out earshot.Spans) (earshot.Spans, unknowns) {
 			v, st := s.get(wakeStart)
 			out, gaps = stretch(out, 0, time.Duration(v.i), st, gaps, wakeStart)
 		case afterWakeWord:
-			v, st := s.get(wakeEnd)
-			out, gaps = stretch(out, time.Duration(v.i), earshot.ToEnd, st, gaps, wakeEnd)
+			_, st := s.get(wakeEnd)
+			out, gaps = stretch(out, s.wake.last.End, earshot.ToEnd, st, gaps, wakeEnd)
 		case afterCommand:
 			v, st := s.get(speechCommandEnd)
 			out, gaps = stretch(out, time.Duration(v.i), earshot.ToEnd, st, gaps, speechCommandEnd)
@@ -72,8 +72,8 @@ func (h *heard) every(out earshot.Spans, s *sight, x fact, gaps unknowns) (earsh
 	if _, st := s.get(x); st != present {
 		return out, gaps | only(x)
 	}
-	for i := range h.listening.Findings {
-		if f := &h.listening.Findings[i]; f.Kind == h.kind || f.Kind == "" {
+	for i := range h.findings {
+		if f := &h.findings[i]; f.Kind == h.kind || f.Kind == "" {
 			out = append(out, f.Span)
 		}
 	}
@@ -88,8 +88,13 @@ func (r *rule) erases(s *sight) (bool, unknowns) {
 	if gaps != 0 {
 		return true, gaps
 	}
-	if len(s.f.Erased) == 0 && s.f.Length <= 0 {
-		return len(spans) > 0, 0
+	if len(s.f.Erased) == 0 {
+		for i := range spans {
+			if s.f.Length <= 0 || spans[i].Start-r.pad < s.f.Length {
+				return true, 0
+			}
+		}
+		return false, 0
 	}
 	// A copy, so that room above stays on the stack.
 	want := r.widened(append(make(earshot.Spans, 0, len(spans)), spans...))
@@ -99,7 +104,13 @@ func (r *rule) erases(s *sight) (bool, unknowns) {
 	return len(want) > 0 && !s.f.Erased.Covers(want), 0
 }
 
-func (r *rule) widened(spans earshot.Spans) earshot.Spans { return spans.Pad(r.pad, r.pad) }
+// widened pads spans and puts them in canonical form.
+func (r *rule) widened(spans earshot.Spans) earshot.Spans {
+	if r.pad == 0 && len(spans) == 1 && spans[0].Valid() {
+		return spans
+	}
+	return spans.Pad(r.pad, r.pad)
+}
 
 // redactions gives what the rules in the set erase, one element per fill.
 func (p *Policy) redactions(s *sight, set uint64) []earshot.Redaction {
@@ -109,7 +120,7 @@ func (p *Policy) redactions(s *sight, set uint64) []earshot.Redaction {
 		if set&(1<<i) == 0 {
 			continue
 		}
-		spans, _ := r.resolve(s, make(earshot.Spans, 0, 4))
+		spans, _ := r.resolve(s, make(earshot.Spans, 0, len(r.spans)))
 		out = addRedaction(out, r.fill, r.widened(spans))
 	}
 	return out

@@ -12,9 +12,10 @@ func explainCEL(msg string) string {
 	if name, ok = between(msg, "undeclared reference to '", "'"); ok {
 		return "unknown name " + quote(name) + meant(name, variables[:])
 	}
-	if msg, rest, ok := strings.Cut(msg, "\n"); ok && rest != "" {
-		return msg
+	if msg == "invalid duration argument" {
+		return `this is no duration: in a condition it has the units h, m, s, ms, such as duration("2160h") for 90 days`
 	}
+	msg, _, _ = strings.Cut(msg, "\n")
 	return msg
 }
 

@@ -125,6 +125,7 @@ func (flacCodec) Redact(dst io.Writer, src io.ReaderAt, size int64, e Edit) (Rep
 		return Report{}, fmt.Errorf("reading the input: %w", err)
 	}
 	out := newHashingWriter(dst)
+	defer out.stop()
 	w := &flacWriter{
 		f: f, fill: e.Fill, erased: erased, cut: e.Fill == earshot.FillCut && len(erased) > 0,
 		out: bufio.NewWriterSize(out, 64<<10),

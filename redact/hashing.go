@@ -9,15 +9,63 @@ import (
 	"earshot"
 )
 
-// hashingReader reads a file from start to end and hashes every byte on its way.
-type hashingReader struct {
-	src      io.ReaderAt
-	at, size int64
-	sum      hash.Hash
+// parallelSum is a SHA-256 computed beside the work that feeds it. Its owner must call stop, or
+// digest, which does.
+type parallelSum struct {
+	sum        hash.Hash
+	work, free chan []byte
+	done       chan struct{}
+	stopped    bool
 }
 
-func newHashingReader(src io.ReaderAt, size int64) *hashingReader {
-	return &hashingReader{src: src, size: size, sum: sha256.New()}
+func newParallelSum() *parallelSum {
+	s := &parallelSum{sum: sha256.New(), work: make(chan []byte, 2), free: make(chan []byte, 3), done: make(chan struct{})}
+	go func() {
+		defer close(s.done)
+		for b := range s.work {
+			s.sum.Write(b)
+			select {
+			case s.free <- b:
+			default:
+			}
+		}
+	}()
+	return s
+}
+
+// add copies p and hashes it in its turn.
+func (s *parallelSum) add(p []byte) {
+	var buf []byte
+	select {
+	case buf = <-s.free:
+	default:
+	}
+	s.work <- append(buf[:0], p...)
+}
+
+// stop waits until all is hashed. It may be called again.
+func (s *parallelSum) stop() {
+	if !s.stopped {
+		s.stopped = true
+		close(s.work)
+	}
+	<-s.done
+}
+
+func (s *parallelSum) digest() earshot.Digest {
+	s.stop()
+	return earshot.Digest(s.sum.Sum(nil))
+}
+
+// hashingReader reads a file from start to end and hashes every byte on its way.
+type hashingReader struct {
+	*parallelSum
+	src io.ReaderAt
+	at  int64
+}
+
+func newHashingReader(src io.ReaderAt) *hashingReader {
+	return &hashingReader{parallelSum: newParallelSum(), src: src}
 }
 
 // readFull fills p from the current position.
@@ -29,7 +77,7 @@ func (h *hashingReader) readFull(p []byte) error {
 		}
 		return err
 	}
-	h.sum.Write(p)
+	h.add(p)
 	h.at += int64(n)
 	return nil
 }
@@ -48,24 +96,20 @@ func (h *hashingReader) skipTo(offset int64) error {
 	return nil
 }
 
-func (h *hashingReader) digest() earshot.Digest { return earshot.Digest(h.sum.Sum(nil)) }
-
 // hashingWriter hashes and counts what it passes on.
 type hashingWriter struct {
+	*parallelSum
 	dst     io.Writer
 	written int64
-	sum     hash.Hash
 }
 
 func newHashingWriter(dst io.Writer) *hashingWriter {
-	return &hashingWriter{dst: dst, sum: sha256.New()}
+	return &hashingWriter{parallelSum: newParallelSum(), dst: dst}
 }
 
 func (h *hashingWriter) Write(p []byte) (int, error) {
 	n, err := h.dst.Write(p)
-	h.sum.Write(p[:n])
+	h.add(p[:n])
 	h.written += int64(n)
 	return n, err
 }
-
-func (h *hashingWriter) digest() earshot.Digest { return earshot.Digest(h.sum.Sum(nil)) }

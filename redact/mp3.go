@@ -200,6 +200,7 @@ func (mp3Codec) Redact(dst io.Writer, src io.ReaderAt, size int64, e Edit) (Repo
 		return Report{}, fmt.Errorf("reading the input: %w", err)
 	}
 	out := newHashingWriter(dst)
+	defer out.stop()
 	if err := plan.Write(out, src); err != nil {
 		return Report{}, err
 	}

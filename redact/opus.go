@@ -226,6 +226,7 @@ func (opusCodec) Redact(dst io.Writer, src io.ReaderAt, size int64, e Edit) (Rep
 		return Report{}, fmt.Errorf("reading the input: %w", err)
 	}
 	out := newHashingWriter(dst)
+	defer out.stop()
 	w := &opusWriter{f: f, cut: e.Fill == earshot.FillCut, buf: bufio.NewWriterSize(out, 64<<10), link: -1}
 	if err := w.run(src, size); err != nil {
 		return Report{}, err

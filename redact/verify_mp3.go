@@ -337,8 +337,18 @@ func (p *mp3Proof) checkInfo(dst io.ReaderAt, dstSize int64) error {
 	if !allZero(b[at+36:]) {
 		return unproved("bytes behind the info frame's fields")
 	}
-	crc := uint16(0)
-	body := io.NewSectionReader(dst, int64(len(b)), dstSize-int64(len(b)))
+	crc, err := musicCRC(io.NewSectionReader(dst, int64(len(b)), dstSize-int64(len(b))))
+	if err != nil {
+		return fmt.Errorf("reading the output: %w", err)
+	}
+	if binary.BigEndian.Uint16(b[at+32:]) != crc {
+		return unproved("the music CRC is wrong")
+	}
+	return nil
+}
+
+// musicCRC is CRC-16/ARC over all that follows the info frame.
+func musicCRC(body io.Reader) (uint16, error) {
 	var table [256]uint16
 	for i := range table {
 		v := uint16(i)
@@ -347,6 +357,7 @@ func (p *mp3Proof) checkInfo(dst io.ReaderAt, dstSize int64) error {
 		}
 		table[i] = v
 	}
+	crc := uint16(0)
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := body.Read(buf)
@@ -354,16 +365,12 @@ func (p *mp3Proof) checkInfo(dst io.ReaderAt, dstSize int64) error {
 			crc = crc>>8 ^ table[byte(crc)^v]
 		}
 		if err == io.EOF {
-			break
+			return crc, nil
 		}
 		if err != nil {
-			return fmt.Errorf("reading the output: %w", err)
+			return 0, err
 		}
 	}
-	if binary.BigEndian.Uint16(b[at+32:]) != crc {
-		return unproved("the music CRC is wrong")
-	}
-	return nil
 }
 
 func allZero(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }

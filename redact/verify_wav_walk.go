@@ -39,13 +39,8 @@ func readWavFacts(f io.ReaderAt, size int64, strict bool) (wavFacts, error) {
 		at += 8
 		switch id {
 		case "ds64":
-			body, err := exactly(f, at, 28, size)
-			if err != nil {
+			if long64, err = readDS64(f, at, n, size, strict); err != nil {
 				return w, err
-			}
-			long64 = int64(binary.LittleEndian.Uint64(body[8:]) &^ (1 << 63))
-			if strict && (n != 28 || int64(binary.LittleEndian.Uint64(body))+8 != size || binary.LittleEndian.Uint32(body[24:]) != 0) {
-				return w, unproved("the ds64 chunk is wrong")
 			}
 		case "fmt ":
 			w.fmtOffset, w.fmtSize = at, n
@@ -81,6 +76,24 @@ func readWavFacts(f io.ReaderAt, size int64, strict bool) (wavFacts, error) {
 		return w, err
 	}
 	return w, nil
+}
+
+// readDS64 reads the 64-bit length of the sound. In outputs the chunk must be right in all.
+func readDS64(f io.ReaderAt, at, n, size int64, strict bool) (int64, error) {
+	body, err := exactly(f, at, 24, size)
+	if err != nil {
+		return 0, err
+	}
+	if strict {
+		table, err := exactly(f, at+24, 4, size)
+		if err != nil {
+			return 0, err
+		}
+		if n != 28 || int64(binary.LittleEndian.Uint64(body))+8 != size || !allZero(table) {
+			return 0, unproved("the ds64 chunk is wrong")
+		}
+	}
+	return int64(binary.LittleEndian.Uint64(body[8:]) &^ (1 << 63)), nil
 }
 
 func (w *wavFacts) readFormat(f io.ReaderAt, size int64, strict bool) error {

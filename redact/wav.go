@@ -65,8 +65,10 @@ func (wavCodec) Redact(dst io.Writer, src io.ReaderAt, size int64, e Edit) (Repo
 	if !ok {
 		return Report{}, opaque.At(0, "a RIFX file of more than 4 GiB")
 	}
-	in := newHashingReader(src, size)
+	in := newHashingReader(src)
+	defer in.stop()
 	out := newHashingWriter(dst)
+	defer out.stop()
 	if _, err := out.Write(head); err != nil {
 		return Report{}, fmt.Errorf("writing the header: %w", err)
 	}

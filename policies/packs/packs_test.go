@@ -4,47 +4,120 @@ import (
 	"strings"
 	"testing"
 
+	"earshot"
 	"earshot/policies"
 	"earshot/policies/packs"
 )
 
+func open(t *testing.T, name string) (*policies.Document, *policies.Cases, string) {
+	t.Helper()
+	src, casesSrc, err := packs.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := policies.Parse(name+".yaml", src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cases, err := policies.ParseCases(name+".test.yaml", casesSrc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return doc, cases, string(src)
+}
+
+func failures(t *testing.T, doc *policies.Document, cases *policies.Cases) (failed []policies.Result, unreached []string) {
+	t.Helper()
+	p, err := policies.Compile(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	results := policies.Check(p, cases)
+	for _, r := range results {
+		if !r.OK() {
+			failed = append(failed, r)
+		}
+	}
+	return failed, p.Unreached(results)
+}
+
 func TestEveryPackKeepsItsCasesAndEveryRuleIsReached(t *testing.T) {
 	for _, name := range packs.Names() {
 		t.Run(name, func(t *testing.T) {
-			src, casesSrc, err := packs.Open(name)
-			if err != nil {
-				t.Fatal(err)
+			doc, cases, src := open(t, name)
+			failed, unreached := failures(t, doc, cases)
+			for _, r := range failed {
+				t.Error(r)
 			}
-			doc, err := policies.Parse(name+".yaml", src)
-			if err != nil {
-				t.Fatal(err)
-			}
-			p, err := policies.Compile(doc)
-			if err != nil {
-				t.Fatal(err)
-			}
-			cases, err := policies.ParseCases(name+".test.yaml", casesSrc)
-			if err != nil {
-				t.Fatal(err)
-			}
-			reached := map[string]bool{}
-			for _, r := range policies.Check(p, cases) {
-				if !r.OK() {
-					t.Error(r)
-				}
-				reached[r.Rule] = true
+			if len(unreached) > 0 {
+				t.Errorf("no case reaches %v", unreached)
 			}
 			for _, r := range doc.Spec.Rules {
-				if !reached[r.Name] {
-					t.Errorf("no case reaches the rule %s", r.Name)
-				}
 				if r.Because == "" {
 					t.Errorf("rule %s gives no source", r.Name)
 				}
 			}
-			if !strings.Contains(string(src), "not legal advice") {
-				t.Error("the pack does not say that it is not legal advice")
+			if doc.Metadata.Name != name {
+				t.Errorf("the policy is named %s", doc.Metadata.Name)
+			}
+			for _, words := range []string{"not legal advice", "Sources:"} {
+				if !strings.Contains(src, words) {
+					t.Errorf("the pack does not say %q", words)
+				}
 			}
 		})
+	}
+}
+
+// TestCasesNoticeARuleRemovedOrInverted: cases that pass whatever the rules say prove nothing.
+func TestCasesNoticeARuleRemovedOrInverted(t *testing.T) {
+	for _, name := range packs.Names() {
+		doc, cases, _ := open(t, name)
+		rules := doc.Spec.Rules
+		for i, r := range rules {
+			mutants := map[string][]policies.Rule{"removed": append(append([]policies.Rule(nil), rules[:i]...), rules[i+1:]...)}
+			if r.When != "" {
+				inverted := append([]policies.Rule(nil), rules...)
+				inverted[i].When = "!(" + r.When + ")"
+				mutants["inverted"] = inverted
+			}
+			if r.Keep != nil && strings.HasSuffix(r.Keep.For, "d") {
+				longer := append([]policies.Rule(nil), rules...)
+				longer[i].Keep = &policies.Period{For: r.Keep.For + "1d", From: r.Keep.From}
+				mutants["a day longer"] = longer
+			}
+			for how, mutant := range mutants {
+				changed := *doc
+				changed.Spec.Rules = mutant
+				if failed, _ := failures(t, &changed, cases); len(failed) == 0 {
+					t.Errorf("%s: no case fails with rule %s %s", name, r.Name, how)
+				}
+			}
+		}
+	}
+}
+
+// TestNoPackDeletesWithoutFacts: a pack switched on over a bucket it knows nothing of does no harm.
+func TestNoPackDeletesWithoutFacts(t *testing.T) {
+	for _, name := range packs.Names() {
+		doc, _, _ := open(t, name)
+		p, err := policies.Compile(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		listed := earshot.Facts{Recording: earshot.Recording{ID: earshot.RecordingID{Bucket: "voice", Key: "clips/1.wav"}}}
+		for _, f := range []earshot.Facts{{}, listed} {
+			for _, d := range p.Timeline(f) {
+				if d.Disposition > earshot.Review {
+					t.Errorf("%s: %s by %s", name, d.Disposition, d.Rule)
+				}
+			}
+		}
+	}
+}
+
+func TestUnknownPackNamesTheOthers(t *testing.T) {
+	if _, _, err := packs.Open("../packs"); err == nil || !strings.Contains(err.Error(), "voice-assistant") {
+		t.Errorf("error %v", err)
 	}
 }
