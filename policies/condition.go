@@ -86,7 +86,7 @@ func gapsOf(u *types.Unknown) unknowns {
 }
 
 // celEnv is the language's environment, made once: it depends on nothing but this source.
-var celEnv = sync.OnceValues(func() (*cel.Env, error) { //nolint:gochecknoglobals // a constant that takes milliseconds to make
+var celEnv = sync.OnceValues(func() (*cel.Env, error) {
 	registry := types.NewEmptyRegistry()
 	opts := []cel.EnvOption{
 		cel.StdLib(),

@@ -57,7 +57,7 @@ func Serve(ctx context.Context, r io.Reader) error {
 		VersioningDir:       paths["versions"],
 		SideCarDir:          paths["metadata"],
 		CopyObjectThreshold: 5 << 30, // 0 would refuse every copy
-		Concurrency:         4096, // actions at once; the default refuses under load
+		Concurrency:         4096,    // actions at once; the default refuses under load
 		NewDirPerm:          0o700,
 		NewFilePerm:         0o600,
 	})

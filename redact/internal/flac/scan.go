@@ -188,9 +188,9 @@ func (f *File) accept(h Header, at int64) error {
 }
 
 // usable checks what STREAMINFO says; at is where it stands.
-func (i StreamInfo) usable(at int64) error {
-	if i.Rate == 0 || i.Bits < 4 || i.Bits > 24 {
-		return opaque.At(at, "STREAMINFO is missing or says %d Hz, %d bits", i.Rate, i.Bits)
+func (s StreamInfo) usable(at int64) error {
+	if s.Rate == 0 || s.Bits < 4 || s.Bits > 24 {
+		return opaque.At(at, "STREAMINFO is missing or says %d Hz, %d bits", s.Rate, s.Bits)
 	}
 	return nil
 }
