@@ -356,6 +356,25 @@ func TestTamper(t *testing.T) {
 	testEntries(t, f, clean)
 }
 
+// TestACheckpointHasOneForm changes the bits of a signature's base64 that decoding throws away.
+func TestACheckpointHasOneForm(t *testing.T) {
+	f := newFixture(t)
+	signed := f.verify(t, audit.VerifyOptions{}).Signed
+	if _, err := audit.OpenCheckpoint(signed, f.keys.Verifier); err != nil {
+		t.Fatal(err)
+	}
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	last := strings.LastIndexByte(string(signed), '=') - 1
+	at := strings.IndexByte(alphabet, signed[last])
+	for bits := 1; bits < 4; bits++ {
+		bad := slices.Clone(signed)
+		bad[last] = alphabet[at^bits]
+		if _, err := audit.OpenCheckpoint(bad, f.keys.Verifier); !errors.Is(err, audit.ErrUnverified) {
+			t.Errorf("with the unread bits %02b: got %v, want ErrUnverified", bits, err)
+		}
+	}
+}
+
 // testEntries swaps, repeats and removes entries within their bundle.
 func testEntries(t *testing.T, f *fixture, clean map[string][]byte) {
 	t.Helper()

@@ -37,6 +37,13 @@ func OpenCheckpoint(signed []byte, verifier note.Verifier) (Checkpoint, error) {
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("checkpoint: %w: %w", ErrUnverified, err)
 	}
+	// The last character of a signature's base64 has bits that nobody reads: without this, a byte of
+	// a checkpoint could be changed and nobody would notice.
+	for _, sig := range append(n.Sigs, n.UnverifiedSigs...) {
+		if _, err := base64.StdEncoding.Strict().DecodeString(sig.Base64); err != nil {
+			return Checkpoint{}, fmt.Errorf("checkpoint: %w: the signature of %s is not in its one form", ErrUnverified, sig.Name)
+		}
+	}
 	lines := strings.Split(n.Text, "\n")
 	if len(lines) != 4 || lines[3] != "" {
 		return Checkpoint{}, fmt.Errorf("checkpoint: %w: want three lines", ErrUnverified)
