@@ -25,7 +25,8 @@ const (
 // Run is one plan and what became of it.
 type Run struct {
 	ID           RunID     `json:"id"`
-	Policy       string    `json:"policy"` // names of the policies decided by, comma-separated
+	For          string    `json:"for,omitempty"` // the policies that were asked for; empty: all
+	Policy       string    `json:"policy"`        // names of the policies decided by, comma-separated
 	PolicyDigest Digest    `json:"policy_digest"`
 	AsOf         time.Time `json:"as_of"` // the one moment that every decision of the run was made for
 	State        RunState  `json:"state"`

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"earshot"
+
+	"github.com/robfig/cron/v3"
 )
 
 // maxRules bounds a policy, so that a set of its rules is one machine word.
@@ -24,6 +26,7 @@ type Policy struct {
 	limits    Limits
 	rules     []rule
 	otherwise earshot.Disposition
+	cron      cron.Schedule              // nil: by hand
 	law       [lawCount][]earshot.Reason // ready-made
 	silence   []earshot.Reason           // for otherwise
 	spare     sync.Pool                  // of *workspace
@@ -149,7 +152,8 @@ func (c *compiler) header(p *Policy) {
 		c.add("spec.scope", "spec.scope.bucket is missing: say which bucket the policy speaks of")
 	}
 	if d.Spec.Schedule != "" {
-		if err := checkSchedule(d.Spec.Schedule); err != nil {
+		var err error
+		if p.cron, err = parseSchedule(d.Spec.Schedule); err != nil {
 			c.add("spec.schedule", "%s", err)
 		}
 	}

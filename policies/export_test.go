@@ -29,7 +29,10 @@ func CompileCondition(text string) (c *Condition, msg string) {
 }
 
 // CheckSchedule opens the door to the check of schedules.
-var CheckSchedule = checkSchedule
+func CheckSchedule(text string) error {
+	_, err := parseSchedule(text)
+	return err
+}
 
 // Failed is the mark of an evaluation that went wrong.
 const Failed = uint64(failed)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"earshot"
 	"earshot/audit"
@@ -79,7 +80,7 @@ var errLeft = errors.New("a fresh listing still shows it")
 
 // checkLocks looks at what the store protects of several keys before the first of them is touched:
 // a thing half destroyed is worse than one left alone.
-func checkLocks(ctx context.Context, b *storage.Bucket, keys []string) error {
+func checkLocks(ctx context.Context, b *storage.Bucket, keys []string, now time.Time) error {
 	if !b.Locking() {
 		return nil
 	}
@@ -96,7 +97,7 @@ func checkLocks(ctx context.Context, b *storage.Bucket, keys []string) error {
 			if err != nil && !errors.Is(err, storage.ErrNotFound) {
 				return err
 			}
-			if lock != (earshot.Lock{}) {
+			if lock.LegalHold || lock.RetainUntil.After(now) {
 				return storage.ErrLocked
 			}
 		}
@@ -128,7 +129,7 @@ func (r *Runner) destroy(ctx context.Context, b *storage.Bucket, a earshot.Actio
 			gone = append(gone, c.ID.Key)
 		}
 	}
-	if err := checkLocks(ctx, b, append(slices.Clone(gone), key)); err != nil {
+	if err := checkLocks(ctx, b, append(slices.Clone(gone), key), r.now()); err != nil {
 		if errors.Is(err, storage.ErrLocked) {
 			return abandoned("locked"), nil
 		}

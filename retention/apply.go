@@ -40,18 +40,20 @@ func (r *Runner) Apply(ctx context.Context, id earshot.RunID) (Applied, error) {
 		return Applied{}, err
 	}
 	defer release()
-	if _, err := r.settle(ctx); err != nil {
-		return Applied{}, err
+	// One recording that cannot be settled does not stop the others.
+	_, settleErr := r.settle(ctx)
+	if settleErr != nil && !errors.Is(settleErr, ErrPartly) {
+		return Applied{}, settleErr
 	}
 	run, err := r.begin(ctx, id)
 	if err != nil {
-		return Applied{Run: run}, err
+		return Applied{Run: run}, errors.Join(err, settleErr)
 	}
 	if run.State != earshot.RunDone {
 		err = r.applyAll(ctx, run)
 	}
 	out, sumErr := r.summary(context.WithoutCancel(ctx), run)
-	return out, errors.Join(err, sumErr)
+	return out, errors.Join(err, sumErr, settleErr)
 }
 
 // begin checks that the run may be applied now.
@@ -113,7 +115,7 @@ func (r *Runner) applyAll(ctx context.Context, run earshot.Run) error {
 
 // applyBatch takes a batch from planned to settled and returns how many it could not settle.
 func (r *Runner) applyBatch(ctx context.Context, run earshot.Run, batch []earshot.Action, done *int) (int, error) {
-	transitions, err := r.preconditions(ctx, run, batch)
+	transitions, unread, err := r.preconditions(ctx, run, batch)
 	if err != nil {
 		return 0, err
 	}
@@ -149,7 +151,7 @@ func (r *Runner) applyBatch(ctx context.Context, run earshot.Run, batch []earsho
 		})
 	}
 	_ = group.Wait()
-	unfinished := 0
+	unfinished := unread
 	for i, err := range errs {
 		switch {
 		case errors.Is(err, errGate):
@@ -169,11 +171,12 @@ func (r *Runner) applyBatch(ctx context.Context, run earshot.Run, batch []earsho
 }
 
 // preconditions looks afresh at what a batch is about to be done to, and says for each action
-// whether it may go on or why not.
-func (r *Runner) preconditions(ctx context.Context, run earshot.Run, batch []earshot.Action) ([]catalog.Transition, error) {
+// whether it may go on or why not. An action that cannot be looked at stays planned; unread counts
+// those.
+func (r *Runner) preconditions(ctx context.Context, run earshot.Run, batch []earshot.Action) (seen []catalog.Transition, unread int, err error) {
 	people, err := r.people(ctx)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	out := make([]catalog.Transition, len(batch))
 	group, inner := errgroup.WithContext(ctx)
@@ -185,7 +188,8 @@ func (r *Runner) preconditions(ctx context.Context, run earshot.Run, batch []ear
 				if inner.Err() != nil {
 					return inner.Err()
 				}
-				return fmt.Errorf("looking afresh at a recording: %w", err)
+				r.o.Logger.WarnContext(ctx, "recording could not be looked at", "run", string(run.ID), "object", objectHash(a.Recording.ID), "err", err)
+				return nil
 			}
 			if code != "" {
 				a.State, a.Why, a.SettledAt = earshot.ActionSkipped, code, r.now()
@@ -199,7 +203,17 @@ func (r *Runner) preconditions(ctx context.Context, run earshot.Run, batch []ear
 			return err
 		})
 	}
-	return out, group.Wait()
+	if err := group.Wait(); err != nil {
+		return nil, 0, err
+	}
+	for _, t := range out {
+		if t.Leaf.ID == "" {
+			unread++
+			continue
+		}
+		seen = append(seen, t)
+	}
+	return seen, unread, nil
 }
 
 // precondition is empty if the action may go on, else the code of what has changed.

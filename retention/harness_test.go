@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"encoding/binary"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -34,6 +35,7 @@ type world struct {
 	policy string
 	plain  *storage.Bucket // seen without faults
 	now    time.Time
+	flat   bool // keys tell nothing of their recordings
 }
 
 // process is one life of earshot in the world.
@@ -64,7 +66,10 @@ spec:
   otherwise: keep
 `
 
-func layout() retention.Layout {
+func (w *world) layout() retention.Layout {
+	if w.flat {
+		return retention.Layout{Recording: "clips/{id}.{coding}"}
+	}
 	return retention.Layout{
 		Recording: "clips/{subject}/{id}.{coding}",
 		Companions: []retention.CompanionLayout{
@@ -171,7 +176,7 @@ func (w *world) start(script *fault.Script) (*process, error) {
 	}
 	p.runner, err = retention.New(retention.Options{
 		Store: w.store(script), Catalog: p.db, Log: p.log, Tagger: w.keys.Tagger, Policies: []*policies.Policy{w.compiled()},
-		Layout: layout(), By: earshot.Principal{Kind: earshot.Service, Name: "test"}, Spool: w.dir, Workers: 4,
+		Layout: w.layout(), Logger: slog.New(slog.NewTextHandler(testLog{w.tb}, nil)), By: earshot.Principal{Kind: earshot.Service, Name: "test"}, Spool: w.dir, Workers: 4,
 		Now: func() time.Time { return w.now },
 	})
 	if err != nil {
@@ -320,4 +325,12 @@ func (w *world) newCatalog() *process {
 	}
 	db.Close()
 	return w.mustStart()
+}
+
+// testLog shows what earshot logs in the test's own log.
+type testLog struct{ tb testing.TB }
+
+func (l testLog) Write(p []byte) (int, error) {
+	l.tb.Logf("%s", bytes.TrimSpace(p))
+	return len(p), nil
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"earshot"
@@ -54,13 +56,14 @@ func (r *Runner) Plan(ctx context.Context, names ...string) (Planned, error) {
 	if err != nil {
 		return Planned{}, err
 	}
-	if err := r.abandonOld(ctx); err != nil {
+	slices.Sort(names)
+	if err := r.abandonOld(ctx, strings.Join(names, ",")); err != nil {
 		return Planned{}, err
 	}
 	now := r.now()
 	p := &planning{r: r, digest: newSealer()}
 	p.run = earshot.Run{
-		ID: newRunID(now), Policy: r.rules.names(), PolicyDigest: r.rules.digest, AsOf: now, Planner: r.o.By, CreatedAt: now,
+		ID: newRunID(now), For: strings.Join(names, ","), Policy: r.rules.names(), PolicyDigest: r.rules.digest, AsOf: now, Planner: r.o.By, CreatedAt: now,
 	}
 	if p.people, err = r.people(ctx); err != nil {
 		return Planned{}, err
@@ -80,14 +83,21 @@ func (r *Runner) Plan(ctx context.Context, names ...string) (Planned, error) {
 	return p.out, nil
 }
 
-// abandonOld gives up plans that were never begun: two plans must not wait for the same recordings.
-func (r *Runner) abandonOld(ctx context.Context) error {
-	for _, state := range []earshot.RunState{earshot.RunDraft, earshot.RunSealed, earshot.RunApproved} {
+// abandonOld gives up plans that the new one takes the place of: those for the same policies, or
+// any if it is for all, that were never begun, and those that were begun and can never be finished.
+// Plans of other policies go on waiting for their approval.
+func (r *Runner) abandonOld(ctx context.Context, names string) error {
+	for _, state := range []earshot.RunState{earshot.RunDraft, earshot.RunSealed, earshot.RunApproved, earshot.RunApplying} {
 		runs, err := r.o.Catalog.RunsIn(ctx, state)
 		if err != nil {
 			return err
 		}
 		for _, run := range runs {
+			stale := run.PolicyDigest != r.rules.digest || r.now().Sub(run.AsOf) > planLife
+			replaced := state != earshot.RunApplying && (names == "" || names == run.For)
+			if !stale && !replaced {
+				continue
+			}
 			run.State, run.FinishedAt = earshot.RunAbandoned, r.now()
 			if err := r.o.Catalog.Move(ctx, run, nil, state); err != nil && !errors.Is(err, catalog.ErrStale) {
 				return err
@@ -143,6 +153,7 @@ func (p *planning) decide(ctx context.Context, batch []catalog.Row) error {
 			}
 			continue
 		}
+		res.known.Deaf = nil // to be asked again: an event may come late
 		f := catalog.Foresight{
 			Known: res.known, Digest: p.r.rules.digest.String(),
 			Disposition: res.decision.Disposition.String(), Rule: res.decision.Rule, Reason: why(res.decision), Due: res.decision.Until,
@@ -151,12 +162,24 @@ func (p *planning) decide(ctx context.Context, batch []catalog.Row) error {
 			f.Due = p.run.AsOf // until it is done
 			actions = append(actions, p.action(res))
 		}
+		if soon := p.run.AsOf.Add(lookAgain); mayChangeUnseen(res) && (f.Due.IsZero() || f.Due.After(soon)) {
+			f.Due = soon
+		}
 		foresights = append(foresights, f)
 	}
 	if err := p.r.o.Catalog.Foresee(ctx, foresights); err != nil {
 		return err
 	}
 	return p.r.o.Catalog.Add(ctx, p.run.ID, actions)
+}
+
+// lookAgain is when a decision that may change without our being told is made again.
+const lookAgain = 24 * time.Hour
+
+// mayChangeUnseen reports whether the decision hangs on something outside: an event that may come
+// late, a hold in the store that may be lifted there.
+func mayChangeUnseen(r resolved) bool {
+	return r.decision.Disposition == earshot.Review || r.facts.Lock.LegalHold
 }
 
 func destroys(d earshot.Decision) bool {

@@ -53,7 +53,7 @@ func (r *Runner) redact(ctx context.Context, b *storage.Bucket, a earshot.Action
 		if head.ETag != a.Recording.ETag || head.ID.Version != a.Recording.ID.Version {
 			return abandoned("changed"), nil
 		}
-		if err := checkLocks(ctx, b, work.keys()); err != nil {
+		if err := checkLocks(ctx, b, work.keys(), r.now()); err != nil {
 			if errors.Is(err, storage.ErrLocked) {
 				return abandoned("locked"), nil
 			}

@@ -115,7 +115,9 @@ func (r *Runner) learn(ctx context.Context, b *storage.Bucket, out *resolved, at
 	d, k := out.decision, &out.known
 	destroys := d.Disposition == earshot.Redact || d.Disposition == earshot.Delete
 	switch {
-	case !k.HeadKnown && (slices.Contains(d.Missing, "head") || len(d.Missing) > 0), out.head == nil && destroys:
+	case !k.HeadKnown && (len(d.Missing) > 0 || k.Recording.Subject == ""), out.head == nil && destroys:
+		// Whose recording it is must be known in any case: that person's requests, and holds on the
+		// person or the device, must find it.
 		return true, r.askHead(ctx, b, out)
 	case slices.Contains(d.Missing, string(earshot.KindWake)):
 		return true, r.askWake(ctx, b, out, at)

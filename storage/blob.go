@@ -53,7 +53,7 @@ func (f *Folder) Get(ctx context.Context, key string) (data []byte, etag string,
 		return err
 	})
 	if err != nil {
-		return nil, "", fmt.Errorf("reading %q: %w", f.prefix+key, err)
+		return nil, "", fmt.Errorf("reading a small object: %w", err)
 	}
 	return buf.Bytes(), etag, nil
 }
@@ -77,7 +77,7 @@ func (f *Folder) Create(ctx context.Context, key string, data []byte) (created b
 		}
 		return bytes.Equal(have, data), nil
 	}
-	return false, fmt.Errorf("creating %q: %w", f.prefix+key, err)
+	return false, fmt.Errorf("creating a small object: %w", err)
 }
 
 // Swap stores data over the object whose ETag is given (empty: the key must be new). swapped is
@@ -101,7 +101,7 @@ func (f *Folder) Swap(ctx context.Context, key string, data []byte, etag string)
 		}
 		return tag, bytes.Equal(have, data), nil
 	}
-	return "", false, fmt.Errorf("replacing %q: %w", f.prefix+key, err)
+	return "", false, fmt.Errorf("replacing a small object: %w", err)
 }
 
 func (f *Folder) put(ctx context.Context, key string, data []byte, opts minio.PutObjectOptions) (etag string, err error) {

@@ -2,6 +2,8 @@ package storage
 
 import (
 	"context"
+	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -168,8 +170,13 @@ func (b *Bucket) Lock(ctx context.Context, id earshot.RecordingID) (earshot.Lock
 	}
 	err = again(ctx, func() error {
 		mode, until, err := b.core.GetObjectRetention(ctx, b.name, id.Key, id.Version)
+		var shape xml.UnmarshalError
 		if noLock(err) {
 			return nil
+		} else if errors.As(err, &shape) {
+			// versitygw names the answer's element otherwise than S3; HEAD tells the same.
+			lock.Mode, lock.RetainUntil, err = b.retentionByHead(ctx, id)
+			return err
 		}
 		if err == nil && mode != nil && until != nil {
 			lock.Mode, lock.RetainUntil = mode.String(), until.UTC()
@@ -180,6 +187,22 @@ func (b *Bucket) Lock(ctx context.Context, id earshot.RecordingID) (earshot.Lock
 		return lock, fmt.Errorf("reading the retention: %w", err)
 	}
 	return lock, nil
+}
+
+// retentionByHead reads the retention from the headers of HEAD. S3 leaves them out where the
+// credentials may not read them, so that it is only asked second; a store that answers the first
+// question at all, though badly, has let us ask.
+func (b *Bucket) retentionByHead(ctx context.Context, id earshot.RecordingID) (string, time.Time, error) {
+	info, err := b.core.StatObject(ctx, b.name, id.Key, minio.StatObjectOptions{VersionID: id.Version})
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	mode, text := info.Headers.Get("X-Amz-Object-Lock-Mode"), info.Headers.Get("X-Amz-Object-Lock-Retain-Until-Date")
+	until, err := time.Parse(time.RFC3339, text)
+	if err != nil || mode == "" {
+		return "", time.Time{}, fmt.Errorf("the store has a retention on the object and does not say until when: %w", ErrLocked)
+	}
+	return mode, until.UTC(), nil
 }
 
 func noLock(err error) bool {

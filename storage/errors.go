@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -31,6 +33,11 @@ var (
 func classify(err error) error {
 	if err == nil {
 		return nil
+	}
+	// The client's own errors carry the URL, and with it the object's key, which may name a person.
+	var request *url.Error
+	if errors.As(err, &request) {
+		return fmt.Errorf("%s: %w", strings.ToUpper(request.Op), request.Err)
 	}
 	resp := minio.ToErrorResponse(err)
 	switch resp.Code {

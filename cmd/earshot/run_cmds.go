@@ -1,15 +1,32 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 
 	"earshot"
 	"earshot/retention"
+	"earshot/storage/catalog"
 
 	"github.com/spf13/cobra"
 )
+
+// settle brings to an end what a crash left open. Where another process is applying, that is its
+// business; one recording that cannot be settled now does not stop the rest.
+func (a *app) settle(ctx context.Context, i *installation) error {
+	_, err := i.runner.Settle(ctx)
+	switch {
+	case errors.Is(err, catalog.ErrBusy):
+		return nil
+	case errors.Is(err, retention.ErrPartly):
+		a.say("earshot: %s", oneLine(err))
+		return nil
+	}
+	return err
+}
 
 func newScan(a *app) *cobra.Command {
 	return command("scan [POLICY...]", "List the recordings in the scopes of policies into the catalog",
@@ -20,7 +37,7 @@ func newScan(a *app) *cobra.Command {
 				return err
 			}
 			defer i.close()
-			if _, err := i.runner.Settle(cmd.Context()); err != nil {
+			if err := a.settle(cmd.Context(), i); err != nil {
 				return err
 			}
 			found, err := i.runner.Scan(cmd.Context(), args...)
@@ -47,7 +64,7 @@ shows it again. A plan beyond a policy's limits needs approvals before it can be
 				return err
 			}
 			defer i.close()
-			if _, err := i.runner.Settle(cmd.Context()); err != nil {
+			if err := a.settle(cmd.Context(), i); err != nil {
 				return err
 			}
 			if !noScan {

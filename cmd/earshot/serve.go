@@ -41,10 +41,7 @@ func (a *app) serve(ctx context.Context, i *installation, addr string) error {
 	if err != nil {
 		return err
 	}
-	s, err := schedule.New(schedule.Options{Runner: runner, Catalog: i.db, Policies: i.policies, Logger: a.logger()})
-	if err != nil {
-		return err
-	}
+	s := schedule.New(schedule.Options{Runner: runner, Catalog: i.db, Policies: i.policies, Logger: a.logger()})
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return fmt.Errorf("listening on %s: %w", addr, err)

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
@@ -18,34 +17,7 @@ import (
 	"earshot/policies"
 	"earshot/retention"
 	"earshot/storage/catalog"
-
-	"github.com/robfig/cron/v3"
 )
-
-// Parse reads a cron spec: five fields, in UTC unless CRON_TZ=ZONE comes first. A spec that never
-// comes round (30 February) is an error. A time that a daylight-saving change skips is skipped that
-// day; one that it repeats runs once.
-func Parse(spec string) (cron.Schedule, error) {
-	if zone, rest, ok := strings.Cut(spec, " "); strings.HasPrefix(spec, "TZ=") || strings.HasPrefix(spec, "CRON_TZ=") {
-		// The parser panics where nothing follows the zone.
-		if !ok || strings.TrimSpace(rest) == "" {
-			return nil, fmt.Errorf("schedule %q: nothing follows %s", spec, zone)
-		}
-	} else {
-		spec = "CRON_TZ=UTC " + spec
-	}
-	if strings.Contains(spec, "@") {
-		return nil, fmt.Errorf("schedule %q: want five fields, such as 15 3 * * *", spec)
-	}
-	s, err := cron.ParseStandard(spec)
-	if err != nil {
-		return nil, fmt.Errorf("schedule %q: %w", spec, err)
-	}
-	if s.Next(time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
-		return nil, fmt.Errorf("schedule %q never comes round", spec)
-	}
-	return s, nil
-}
 
 // Options of a Schedule.
 type Options struct {
@@ -56,23 +28,17 @@ type Options struct {
 	Now      func() time.Time   // default time.Now
 }
 
-type job struct {
-	name string
-	spec string
-	cron cron.Schedule
-}
-
 // Schedule runs policies. Only one of them runs at a time, so none overlaps itself.
 type Schedule struct {
 	o    Options
-	jobs []job
+	jobs []*policies.Policy // those with a schedule
 
 	mu   sync.Mutex // guards last
 	last map[string]string
 }
 
-// New checks the specs.
-func New(o Options) (*Schedule, error) {
+// New makes a Schedule. Policies without a schedule are left out.
+func New(o Options) *Schedule {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -81,16 +47,11 @@ func New(o Options) (*Schedule, error) {
 	}
 	s := &Schedule{o: o, last: map[string]string{}}
 	for _, p := range o.Policies {
-		if p.Schedule() == "" {
-			continue
+		if p.Schedule() != "" {
+			s.jobs = append(s.jobs, p)
 		}
-		c, err := Parse(p.Schedule())
-		if err != nil {
-			return nil, fmt.Errorf("policy %q: %w", p.Name(), err)
-		}
-		s.jobs = append(s.jobs, job{p.Name(), p.Schedule(), c})
 	}
-	return s, nil
+	return s
 }
 
 // Status is when a policy ran and will run.
@@ -108,23 +69,23 @@ func (s *Schedule) Status(ctx context.Context) []Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, j := range s.jobs {
-		last, err := s.o.Catalog.LastRun(ctx, j.name)
-		result := s.last[j.name]
+		last, err := s.o.Catalog.LastRun(ctx, j.Name())
+		result := s.last[j.Name()]
 		if err != nil {
 			result = "the catalog does not answer"
 		}
-		out = append(out, Status{j.name, j.spec, last, j.next(last, s.o.Now()), result})
+		out = append(out, Status{j.Name(), j.Schedule(), last, next(j, last, s.o.Now()), result})
 	}
 	return out
 }
 
-// next is when a job is due: after its last run or, for one that never ran, from now on. A time in
-// the past is a run that was missed.
-func (j job) next(last, now time.Time) time.Time {
+// next is when a policy is due: after its last run or, for one that never ran, from now on. A time
+// in the past is a run that was missed.
+func next(p *policies.Policy, last, now time.Time) time.Time {
 	if last.IsZero() {
-		return j.cron.Next(now).UTC()
+		last = now
 	}
-	return j.cron.Next(last).UTC()
+	return p.Next(last)
 }
 
 // Run runs policies as they come due until ctx ends; then the action under way is finished and
@@ -132,16 +93,16 @@ func (j job) next(last, now time.Time) time.Time {
 func (s *Schedule) Run(ctx context.Context) error {
 	due := map[string]time.Time{}
 	for _, j := range s.jobs {
-		last, err := s.o.Catalog.LastRun(ctx, j.name)
+		last, err := s.o.Catalog.LastRun(ctx, j.Name())
 		if err != nil {
 			return err
 		}
-		due[j.name] = j.next(last, s.o.Now())
+		due[j.Name()] = next(j, last, s.o.Now())
 	}
 	for {
 		wait := time.Hour
 		for _, j := range s.jobs {
-			wait = min(wait, due[j.name].Sub(s.o.Now()))
+			wait = min(wait, due[j.Name()].Sub(s.o.Now()))
 		}
 		if wait > 0 {
 			select {
@@ -152,38 +113,38 @@ func (s *Schedule) Run(ctx context.Context) error {
 		}
 		for _, j := range s.jobs {
 			now := s.o.Now()
-			if due[j.name].After(now) {
+			if due[j.Name()].After(now) {
 				continue
 			}
-			if err := s.o.Catalog.Ran(ctx, j.name, now); err != nil {
+			if err := s.o.Catalog.Ran(ctx, j.Name(), now); err != nil {
 				return err
 			}
-			s.once(ctx, j)
+			s.once(ctx, j.Name())
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			due[j.name] = j.cron.Next(s.o.Now()).UTC()
+			due[j.Name()] = j.Next(s.o.Now())
 		}
 	}
 }
 
 // once makes one run. What fails is reported and tried again at the next time.
-func (s *Schedule) once(ctx context.Context, j job) {
-	result, err := s.run(ctx, j.name)
+func (s *Schedule) once(ctx context.Context, policy string) {
+	result, err := s.run(ctx, policy)
 	if err != nil {
 		result = err.Error()
-		s.o.Logger.ErrorContext(ctx, "scheduled run failed", "policy", j.name, "err", err)
+		s.o.Logger.ErrorContext(ctx, "scheduled run failed", "policy", policy, "err", err)
 	} else {
-		s.o.Logger.InfoContext(ctx, "scheduled run", "policy", j.name, "result", result)
+		s.o.Logger.InfoContext(ctx, "scheduled run", "policy", policy, "result", result)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.last[j.name] = result
+	s.last[policy] = result
 }
 
 func (s *Schedule) run(ctx context.Context, policy string) (string, error) {
 	r := s.o.Runner
-	if _, err := r.Settle(ctx); err != nil {
+	if _, err := r.Settle(ctx); err != nil && !errors.Is(err, retention.ErrPartly) {
 		return "", err
 	}
 	// Runs that were approved, or cut off, come first: planning again would give them up.
@@ -193,7 +154,7 @@ func (s *Schedule) run(ctx context.Context, policy string) (string, error) {
 			return "", err
 		}
 		for _, run := range runs {
-			if _, err := r.Apply(ctx, run.ID); err != nil && !errors.Is(err, retention.ErrStaleRun) {
+			if _, err := r.Apply(ctx, run.ID); err != nil && !errors.Is(err, retention.ErrStaleRun) && !errors.Is(err, retention.ErrPartly) {
 				return "", err
 			}
 		}

@@ -111,7 +111,9 @@ func (d *DB) Due(ctx context.Context, bucket, prefix, digest string, asOf time.T
 }
 
 func (d *DB) duePage(ctx context.Context, where, bucket, digest string, asOf int64, fromDigest string, fromDue int64, fromKey string) ([]Row, []string, error) {
-	query := "select " + rowColumns + " from recordings where gone_at = 0 and bucket = $1 and " + where +
+	// What an action is open for belongs to that action until it is settled.
+	query := "select " + rowColumns + ` from recordings where gone_at = 0 and bucket = $1 and not exists
+		(select 1 from actions a where a.bucket = recordings.bucket and a.key = recordings.key and a.state = 'intended') and ` + where +
 		" and (due_digest, due_at, key) > ($3, $4, $5)"
 	if where == "due_digest = $2" {
 		query += " and due_at <= $6"

@@ -75,7 +75,7 @@ func (d *DB) Observe(ctx context.Context, p Page, now time.Time) (Observed, erro
 			switch {
 			case ok && k.busy:
 				o.Same++
-			case ok && !k.gone && k.etag == r.ETag && k.size == r.Size:
+			case ok && !k.gone && k.etag == r.ETag && k.size == r.Size && k.stored == r.StoredAt.Unix():
 				o.Same++
 			case ok && !k.gone:
 				o.Changed++
@@ -115,13 +115,14 @@ func (d *DB) Observe(ctx context.Context, p Page, now time.Time) (Observed, erro
 type knownRow struct {
 	etag       string
 	size       int64
+	stored     int64 // seconds: HEAD has no finer ones
 	gone, busy bool
 }
 
 // knownRange reads what the catalog has of the page's range. A prefix is a range of keys too:
 // [prefix, prefixEnd).
 func knownRange(ctx context.Context, tx *sql.Tx, p Page) (map[string]knownRow, error) {
-	query := `select key, etag, size, gone_at,
+	query := `select key, etag, size, stored_at, gone_at,
 		exists (select 1 from actions a where a.bucket = r.bucket and a.key = r.key and a.state = 'intended')
 		from recordings r where bucket = $1 and key > $2 and key >= $3`
 	args := []any{p.Bucket, p.After, p.Prefix}
@@ -140,11 +141,12 @@ func knownRange(ctx context.Context, tx *sql.Tx, p Page) (map[string]knownRow, e
 	known := make(map[string]knownRow, len(p.Recordings))
 	for rows.Next() {
 		var key string
-		var gone int64
+		var gone, stored int64
 		var k knownRow
-		if err := rows.Scan(&key, &k.etag, &k.size, &gone, &k.busy); err != nil {
+		if err := rows.Scan(&key, &k.etag, &k.size, &stored, &gone, &k.busy); err != nil {
 			return nil, err
 		}
+		k.stored = fromMicros(stored).Unix()
 		k.gone = gone != 0
 		known[key] = k
 	}

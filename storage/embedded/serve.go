@@ -92,10 +92,12 @@ func watchUsers(ctx context.Context, users *os.File, stop func()) {
 			alone = 0
 			continue
 		}
-		_ = syscall.Flock(int(users.Fd()), syscall.LOCK_UN)
 		if alone++; alone >= 4 {
+			// The lock stays ours until this process is gone: who comes now waits for that, and then
+			// starts another, instead of finding one that is about to end.
 			stop()
 			return
 		}
+		_ = syscall.Flock(int(users.Fd()), syscall.LOCK_UN)
 	}
 }

@@ -94,9 +94,8 @@ func lockFile(path string, how int) (*os.File, error) {
 	return f, nil
 }
 
-// running finds the store that an earlier user started, if it still answers. One that is just
-// about to stop keeps running, since we hold the users file by now: unless it had already decided,
-// which the second look, half a second later, finds out.
+// running finds the store that an earlier user started, if it still answers. It will not stop, since
+// we hold the users file by now.
 func running(ctx context.Context, dir string) (*Server, error) {
 	text, err := os.ReadFile(filepath.Join(dir, stateFile))
 	if err != nil {
@@ -106,10 +105,6 @@ func running(ctx context.Context, dir string) (*Server, error) {
 	if err := json.Unmarshal(text, &s); err != nil {
 		return nil, err
 	}
-	if err := healthy(ctx, s.Endpoint); err != nil {
-		return nil, err
-	}
-	time.Sleep(50 * time.Millisecond)
 	return &s, healthy(ctx, s.Endpoint)
 }
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net/url"
 	"testing"
+	"time"
 
 	"earshot"
 	"earshot/storage"
@@ -138,5 +139,29 @@ func testLock(t *testing.T, o storage.Options) {
 	}
 	if errs := b.Destroy(t.Context(), []earshot.RecordingID{head.ID}); errs[0] != nil {
 		t.Errorf("destroying it after the hold was lifted: %v", errs[0])
+	}
+	testRetention(t, o, b)
+}
+
+func testRetention(t *testing.T, o storage.Options, b *storage.Bucket) {
+	t.Helper()
+	put(t, b, "kept.wav", "sound")
+	head, err := b.Head(t.Context(), "kept.wav", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mode, until := minio.Governance, time.Now().Add(3*time.Second).UTC().Truncate(time.Second)
+	if err := foreign(t, o).PutObjectRetention(t.Context(), b.Name(), "kept.wav", minio.PutObjectRetentionOptions{Mode: &mode, RetainUntilDate: &until, VersionID: head.ID.Version}); err != nil {
+		t.Fatal(err)
+	}
+	if lock, err := b.Lock(t.Context(), head.ID); err != nil || lock.Mode != "GOVERNANCE" || !lock.RetainUntil.Equal(until) {
+		t.Errorf("got %+v, %v, want governance until %s", lock, err, until)
+	}
+	if errs := b.Destroy(t.Context(), []earshot.RecordingID{head.ID}); !errors.Is(errs[0], storage.ErrLocked) {
+		t.Errorf("destroying a retained version: got %v, want ErrLocked (governance is not bypassed)", errs[0])
+	}
+	time.Sleep(time.Until(until) + time.Second) // the store has no other clock
+	if errs := b.Destroy(t.Context(), []earshot.RecordingID{head.ID}); errs[0] != nil {
+		t.Errorf("destroying it after its retention: %v", errs[0])
 	}
 }
