@@ -137,7 +137,7 @@ func (h Hold) Covers(r Recording) bool {
 		h.Subject != "" && h.Subject != r.Subject,
 		h.Device != "" && h.Device != r.Device,
 		!h.From.IsZero() && !when.IsZero() && when.Before(h.From),
-		!h.To.IsZero() && !when.IsZero() && !when.Before(h.To):
+		!h.To.IsZero() && !when.IsZero() && !when.Add(-r.CapturedWithin).Before(h.To):
 		return false
 	}
 	return true

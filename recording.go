@@ -34,13 +34,15 @@ type Recording struct {
 	StoredAt time.Time   `json:"stored_at"`
 	// CapturedAt is when the device heard it. It is the zero time where nothing says so, and
 	// where what was said cannot be true (before 2000, or after StoredAt by more than a day).
-	CapturedAt time.Time         `json:"captured_at,omitzero"`
-	Coding     Coding            `json:"coding"`
-	Subject    SubjectID         `json:"subject,omitempty"`
-	Device     string            `json:"device,omitempty"`
-	Locale     string            `json:"locale,omitempty"` // BCP 47, such as de-DE
-	Source     string            `json:"source,omitempty"` // kind of service: assistant, doorbell, ...
-	Labels     map[string]string `json:"labels,omitempty"` // other user metadata and layout attributes
+	CapturedAt time.Time `json:"captured_at,omitzero"`
+	// CapturedWithin is how much earlier it may have been: 24 h where only the day is known.
+	CapturedWithin time.Duration     `json:"captured_within,omitempty"`
+	Coding         Coding            `json:"coding"`
+	Subject        SubjectID         `json:"subject,omitempty"`
+	Device         string            `json:"device,omitempty"`
+	Locale         string            `json:"locale,omitempty"` // BCP 47, such as de-DE
+	Source         string            `json:"source,omitempty"` // kind of service: assistant, doorbell, ...
+	Labels         map[string]string `json:"labels,omitempty"` // other user metadata and layout attributes
 }
 
 // Companion is an object derived from a recording or kept beside it: a transcript, a voiceprint,
@@ -50,6 +52,9 @@ type Companion struct {
 	ID    RecordingID `json:"id"`
 	ETag  string      `json:"etag"`
 	Size  int64       `json:"size"`
+	// Fate is what becomes of it in an action: delete, trim, keep, or review (trim, or leave the
+	// whole recording to a person).
+	Fate CompanionRule `json:"fate,omitempty"`
 }
 
 // Lock is what the store itself enforces on one version (S3 Object Lock).

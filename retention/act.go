@@ -20,10 +20,29 @@ type verdict struct {
 	state   earshot.ActionState
 	effect  catalog.Effect
 	freed   int64 // bytes
+	begun   bool  // something was destroyed or replaced
 }
 
+// abandoned ends an action of which nothing was begun.
 func abandoned(code string) verdict {
 	return verdict{outcome: audit.Outcome{Result: "abandoned", Code: code}, state: earshot.ActionSkipped}
+}
+
+// stopped ends an action that was cut off, and that may not go on: nobody knows how much of it had
+// been done, and the fresh look says what is left.
+func stopped(code string, left int) verdict {
+	return verdict{outcome: audit.Outcome{Result: "stopped", Code: code, VersionsAfter: left}, state: earshot.ActionSkipped}
+}
+
+// errBegun: something was destroyed or replaced already, so that the action is neither done nor
+// failed. It stays open, and settling goes on with it when that is possible.
+var errBegun = errors.New("stopped in the middle")
+
+func (v *verdict) broken(err error) error {
+	if v.begun {
+		return fmt.Errorf("%w: %w", errBegun, err)
+	}
+	return err
 }
 
 // perform does what the intent says, or finds out that it is done. It looks at the store first, and
@@ -35,22 +54,19 @@ func (r *Runner) perform(ctx context.Context, a earshot.Action, recovering bool)
 	if err != nil {
 		return verdict{}, err
 	}
-	if slices.ContainsFunc(p.holds, func(h earshot.Hold) bool { return h.Covers(a.Recording) }) {
-		return abandoned("hold"), nil
-	}
+	held := len(r.held(a.Recording, p.holds)) > 0
 	b, err := r.bucket(ctx, a.Recording.ID.Bucket)
 	if err != nil {
 		return verdict{}, err
 	}
 	var v verdict
 	if a.Decision.Disposition == earshot.Delete {
-		v, err = r.destroy(ctx, b, a, recovering)
+		v, err = r.destroy(ctx, b, a, held, recovering)
 	} else {
-		v, err = r.redact(ctx, b, a)
+		v, err = r.redact(ctx, b, a, held, recovering)
 	}
 	if code := conclusive(err); code != "" {
-		// Retrying would not help. What was destroyed so far stays destroyed, and the recording
-		// stays due; the entry says that it was not completed.
+		// Retrying would not help, and nothing was begun: the recording is as it was, and stays due.
 		return verdict{outcome: audit.Outcome{Result: "failed", Code: code}, state: earshot.ActionFailed}, nil
 	}
 	return v, err
@@ -59,6 +75,8 @@ func (r *Runner) perform(ctx context.Context, a earshot.Action, recovering bool)
 // conclusive names an error that another try would meet again.
 func conclusive(err error) string {
 	switch {
+	case errors.Is(err, errBegun), errors.Is(err, storage.ErrCredentials):
+		return "" // it must be brought to an end; and credentials are renewed
 	case errors.Is(err, storage.ErrLocked):
 		return "locked"
 	case errors.Is(err, storage.ErrDenied):
@@ -78,35 +96,78 @@ func conclusive(err error) string {
 // errLeft: a fresh listing shows what should be gone.
 var errLeft = errors.New("a fresh listing still shows it")
 
-// checkLocks looks at what the store protects of several keys before the first of them is touched:
-// a thing half destroyed is worse than one left alone.
-func checkLocks(ctx context.Context, b *storage.Bucket, keys []string, now time.Time) error {
+// held reports whether a hold covers the recording, or one of the companions that its layout gives
+// it: what happens to the one happens to the other.
+func (r *Runner) held(rec earshot.Recording, holds []earshot.Hold) []earshot.Hold {
+	var out []earshot.Hold
+	for _, h := range holds {
+		covers := h.Covers(rec)
+		for _, c := range r.layout.companionKeys(rec.ID.Key) {
+			beside := rec
+			beside.ID.Key = c.key
+			covers = covers || h.Covers(beside)
+		}
+		if covers {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+// standing reports whether any of the versions is protected by the store now.
+func standing(ctx context.Context, b *storage.Bucket, versions []storage.Version, now time.Time) (bool, error) {
 	if !b.Locking() {
-		return nil
+		return false, nil
 	}
-	for _, key := range keys {
-		versions, err := b.Versions(ctx, key)
+	for _, v := range versions {
+		if v.Marker {
+			continue
+		}
+		lock, err := b.Lock(ctx, v.ID)
+		if err != nil && !errors.Is(err, storage.ErrNotFound) {
+			return false, err
+		}
+		if lock.LegalHold || lock.RetainUntil.After(now) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// doomed is one key with exactly the versions that are to go.
+type doomed struct {
+	key      string
+	versions []storage.Version
+	// derived: newer versions go too, since everything derived from a recording goes with it.
+	derived bool
+	// successor: a newer version is what took the place of these.
+	successor bool
+}
+
+// gather lists what is to go, before the first of it is touched, and whether the store protects any
+// of it: a thing half destroyed is worse than one left alone.
+func (r *Runner) gather(ctx context.Context, b *storage.Bucket, own doomed, companions []earshot.Companion) (all []doomed, locked bool, err error) {
+	for _, c := range companions {
+		if c.Fate != earshot.CompanionDelete {
+			continue
+		}
+		versions, err := b.Versions(ctx, c.ID.Key)
 		if err != nil {
-			return err
+			return nil, false, err
 		}
-		for _, v := range versions {
-			if v.Marker {
-				continue
-			}
-			lock, err := b.Lock(ctx, v.ID)
-			if err != nil && !errors.Is(err, storage.ErrNotFound) {
-				return err
-			}
-			if lock.LegalHold || lock.RetainUntil.After(now) {
-				return storage.ErrLocked
-			}
+		all = append(all, doomed{key: c.ID.Key, versions: versions, derived: true})
+	}
+	all = append(all, own) // last: no companion may outlive its recording
+	for _, d := range all {
+		if locked, err = standing(ctx, b, d.versions, r.now()); locked || err != nil {
+			return nil, locked, err
 		}
 	}
-	return nil
+	return all, false, nil
 }
 
 // destroy deletes every version of the recording and of the companions that go with it.
-func (r *Runner) destroy(ctx context.Context, b *storage.Bucket, a earshot.Action, recovering bool) (verdict, error) {
+func (r *Runner) destroy(ctx context.Context, b *storage.Bucket, a earshot.Action, held, recovering bool) (verdict, error) {
 	key := a.Recording.ID.Key
 	before, err := b.Versions(ctx, key)
 	if err != nil {
@@ -116,78 +177,77 @@ func (r *Runner) destroy(ctx context.Context, b *storage.Bucket, a earshot.Actio
 		return !v.Marker && v.ETag == a.Recording.ETag && v.ID.Version == a.Recording.ID.Version
 	})
 	switch {
-	case ours == 0: // it is the current version, as planned
-	case ours < 0 && recovering && len(before) == 0: // we did it, and died before we could say so
-	case ours < 0 && len(before) == 0:
+	case held && !recovering:
+		return abandoned("hold"), nil
+	case held:
+		return stopped("hold", len(before)), nil
+	case ours == 0, len(before) == 0: // it is the current version, as planned; or it is gone
+	case recovering && ours < 0: // ours went last, so all of it is gone; what lies there is newer
+		return verdict{outcome: audit.Outcome{Result: "ok", Code: "newer_version", VersionsAfter: len(before)}, state: earshot.ActionDone}, nil
+	case recovering:
+		return stopped("changed", len(before)), nil
 	default: // another object lies there, or over it
 		return abandoned("changed"), nil
 	}
-	keys := []string{key}
-	var gone []string // companions that go, first: none may outlive its recording
-	for _, c := range a.Companions {
-		if r.companionRule(a.Decision, c.Class) == earshot.CompanionDelete {
-			gone = append(gone, c.ID.Key)
-		}
-	}
-	if err := checkLocks(ctx, b, append(slices.Clone(gone), key), r.now()); err != nil {
-		if errors.Is(err, storage.ErrLocked) {
-			return abandoned("locked"), nil
-		}
+	all, locked, err := r.gather(ctx, b, doomed{key: key, versions: before}, a.Companions)
+	switch {
+	case err != nil:
 		return verdict{}, err
+	case locked && recovering:
+		return stopped("locked", len(before)), nil
+	case locked:
+		return abandoned("locked"), nil
 	}
 	v := verdict{outcome: audit.Outcome{Result: "ok", VersionsBefore: len(before)}, state: earshot.ActionDone}
 	if len(before) == 0 && !recovering {
 		v.outcome.Result = "already_absent"
 	}
-	for _, k := range append(gone, keys...) {
-		n, freed, err := destroyKey(ctx, b, k, earshot.RecordingID{})
-		if err != nil {
+	for _, d := range all {
+		if err := d.destroy(ctx, b, &v); err != nil {
 			return verdict{}, err
 		}
-		v.outcome.CopiesGone += n
-		v.freed += freed
 	}
-	v.effect.Gone = true
+	v.effect.Gone = v.outcome.VersionsAfter == 0
 	return v, nil
 }
 
-// destroyKey destroys all versions of a key but one, the newest last, gives up unfinished uploads,
-// and looks afresh. It returns how many copies went and their bytes.
+// destroy destroys the versions, the newest last, gives up unfinished uploads and looks afresh. It
+// adds to the verdict what went. Once anything has gone an error is [errBegun].
 //
 // The newest goes last so that what a crash leaves is still recognised as the object that the
 // intent spoke of.
-func destroyKey(ctx context.Context, b *storage.Bucket, key string, keep earshot.RecordingID) (int, int64, error) {
-	versions, err := b.Versions(ctx, key)
-	if err != nil {
-		return 0, 0, err
-	}
-	n, freed := 0, int64(0)
-	for _, v := range slices.Backward(versions) {
-		if v.ID == keep {
-			continue
+func (d doomed) destroy(ctx context.Context, b *storage.Bucket, v *verdict) error {
+	for range 4 { // newer versions of what is derived may come while we are at it
+		for _, version := range slices.Backward(d.versions) {
+			if err := b.Destroy(ctx, []earshot.RecordingID{version.ID})[0]; err != nil {
+				return v.broken(err)
+			}
+			v.begun = true
+			v.outcome.CopiesGone++
+			v.freed += version.Size
 		}
-		if err := b.Destroy(ctx, []earshot.RecordingID{v.ID})[0]; err != nil {
-			return n, freed, err
+		uploads, err := b.AbortUploads(ctx, d.key)
+		if err != nil {
+			return v.broken(err)
 		}
-		n++
-		freed += v.Size
-	}
-	uploads, err := b.AbortUploads(ctx, key)
-	if err != nil {
-		return n, freed, err
-	}
-	n += uploads
-	left, err := b.Present(ctx, key)
-	if err != nil {
-		return n, freed, err
-	}
-	for _, v := range left.Versions {
-		if v.ID != keep {
-			return n, freed, fmt.Errorf("destroying a recording: %w", errLeft)
+		v.begun = v.begun || uploads > 0
+		v.outcome.CopiesGone += uploads
+		left, err := b.Present(ctx, d.key)
+		if err != nil {
+			return v.broken(err)
 		}
+		for _, l := range left.Versions {
+			if slices.ContainsFunc(d.versions, func(x storage.Version) bool { return x.ID == l.ID }) {
+				return v.broken(fmt.Errorf("destroying a recording: %w", errLeft))
+			}
+		}
+		if len(left.Versions) == 0 || !d.derived {
+			if newer := len(left.Versions); newer > 0 && !d.successor {
+				v.outcome.VersionsAfter, v.outcome.Code = newer, "newer_version"
+			}
+			return nil
+		}
+		d.versions = left.Versions
 	}
-	if left.Uploads > 0 {
-		return n, freed, fmt.Errorf("destroying a recording: %w", errLeft)
-	}
-	return n, freed, nil
+	return v.broken(fmt.Errorf("destroying a companion: %w", errLeft))
 }

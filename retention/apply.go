@@ -250,7 +250,7 @@ func (r *Runner) precondition(ctx context.Context, run earshot.Run, a earshot.Ac
 		return "facts", nil
 	case res.known.Recording.ID.Version != a.Recording.ID.Version:
 		return "changed", nil
-	case !slices.EqualFunc(res.companions, a.Companions, func(x, y earshot.Companion) bool { return x.ID.Key == y.ID.Key }):
+	case !slices.EqualFunc(res.companions, a.Companions, func(x, y earshot.Companion) bool { return x.ID.Key == y.ID.Key && x.Fate == y.Fate }):
 		return "companions", nil
 	}
 	return "", nil

@@ -63,9 +63,14 @@ func (r *Runner) intentLeaf(a earshot.Action) (earshot.Leaf, error) {
 			in.Fill = string(red.Fill)
 		}
 	}
+	in.Spans = fewSpans(in.Spans)
 	e.Intent = in
 	return e.Leaf()
 }
+
+// fewSpans cuts a list of spans to what an entry of 4 kB has room for. The digest of the plan, which
+// is in the log too, stands for all of them.
+func fewSpans(spans []audit.Span) []audit.Span { return spans[:min(len(spans), 40)] }
 
 func (r *Runner) skipLeaf(a earshot.Action, code string) (earshot.Leaf, error) {
 	e := r.entry(audit.KindSkip, actionParts(a)...)

@@ -196,6 +196,7 @@ func (l *layout) describe(r *earshot.Recording) {
 		if t, err := time.Parse(l.timeLayout, text); err == nil {
 			if !strings.Contains(l.timeLayout, "15") {
 				t = t.Add(24 * time.Hour) // a day without an hour counts from its end: nothing is deleted early
+				r.CapturedWithin = 24 * time.Hour
 			}
 			r.CapturedAt = t.UTC()
 		}
@@ -265,7 +266,7 @@ func (l *layout) describeHead(r *earshot.Recording, metadata, tags map[string]st
 		if parseErr != nil {
 			err = errors.New("the capture date in the object's metadata is not a date (RFC 3339)")
 		}
-		r.CapturedAt = t.UTC()
+		r.CapturedAt, r.CapturedWithin = t.UTC(), 0
 	}
 	if len(all) > 0 {
 		r.Labels = all

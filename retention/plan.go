@@ -203,8 +203,11 @@ func (r *Runner) complete(ctx context.Context, res *resolved) error {
 	if res.companions, err = r.findCompanions(ctx, b, res.known.Recording.ID.Key); err != nil {
 		return err
 	}
+	for i := range res.companions {
+		res.companions[i].Fate = r.companionRule(res.decision, res.companions[i].Class)
+	}
 	for _, c := range res.companions {
-		if r.companionRule(res.decision, c.Class) != earshot.CompanionReview {
+		if c.Fate != earshot.CompanionReview {
 			continue
 		}
 		if res.decision.Disposition == earshot.Redact && r.canTrim(ctx, b, c) {

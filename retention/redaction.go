@@ -1,7 +1,6 @@
 package retention
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -30,45 +29,92 @@ func redactedMark(a earshot.Action) string { return earshot.DigestOf([]byte(a.ID
 
 // redact replaces the recording by one without the sound, its transcripts by ones without the
 // words, and destroys what came before.
-func (r *Runner) redact(ctx context.Context, b *storage.Bucket, a earshot.Action) (verdict, error) {
-	key := a.Recording.ID.Key
-	row, err := r.o.Catalog.Recording(ctx, b.Name(), key)
+func (r *Runner) redact(ctx context.Context, b *storage.Bucket, a earshot.Action, held, recovering bool) (verdict, error) {
+	row, err := r.o.Catalog.Recording(ctx, b.Name(), a.Recording.ID.Key)
 	if err != nil {
 		return verdict{}, err
 	}
-	before, err := b.Versions(ctx, key)
+	w := &redaction{r: r, b: b, a: a, known: row.Known}
+	defer w.close()
+	found, newer, err := w.look(ctx, recovering)
+	switch {
+	case err != nil:
+		return verdict{}, err
+	case found != "":
+		return abandoned(found), nil
+	case w.replaced && held:
+		// The old versions are evidence now, and the new one is out: the action stays open until the
+		// hold is lifted.
+		return verdict{}, fmt.Errorf("%w: a hold covers the recording", errBegun)
+	case held:
+		return abandoned("hold"), nil
+	}
+	all, locked, err := r.gather(ctx, b, doomed{key: a.Recording.ID.Key, versions: w.older, successor: true}, a.Companions)
+	if err == nil && !locked {
+		locked, err = w.trimmedAreLocked(ctx)
+	}
+	switch {
+	case err != nil:
+		return verdict{}, w.broken(err)
+	case locked && w.replaced:
+		return verdict{}, fmt.Errorf("%w: the store protects an older version", errBegun)
+	case locked:
+		return abandoned("locked"), nil
+	}
+	if w.replaced {
+		err = w.resume(ctx)
+	} else {
+		err = w.replace(ctx)
+	}
+	if errors.Is(err, storage.ErrChanged) && !w.replaced {
+		return abandoned("changed"), nil
+	}
 	if err != nil {
-		return verdict{}, err
+		return verdict{}, w.broken(err)
 	}
-	head, err := b.Head(ctx, key, "")
-	if errors.Is(err, storage.ErrNotFound) {
-		return abandoned("gone"), nil
-	}
+	return w.conclude(ctx, all, newer)
+}
+
+// look finds out how things stand: found is why the action cannot be begun; newer counts versions
+// that came after ours, when a crash and another upload came between.
+func (w *redaction) look(ctx context.Context, recovering bool) (found string, newer int, err error) {
+	key := w.a.Recording.ID.Key
+	before, err := w.b.Versions(ctx, key)
 	if err != nil {
-		return verdict{}, err
+		return "", 0, err
 	}
-	work := &redaction{r: r, b: b, a: a, known: row.Known, head: head}
-	defer work.close()
-	if head.Metadata[metaRedacted] != redactedMark(a) {
-		if head.ETag != a.Recording.ETag || head.ID.Version != a.Recording.ID.Version {
-			return abandoned("changed"), nil
-		}
-		if err := checkLocks(ctx, b, work.keys(), r.now()); err != nil {
-			if errors.Is(err, storage.ErrLocked) {
-				return abandoned("locked"), nil
-			}
-			return verdict{}, err
-		}
-		if err := work.replace(ctx); err != nil {
-			if errors.Is(err, storage.ErrChanged) {
-				return abandoned("changed"), nil
-			}
-			return verdict{}, err
-		}
-	} else if err := work.resume(ctx); err != nil {
-		return verdict{}, err
+	if w.head, err = w.b.Head(ctx, key, ""); errors.Is(err, storage.ErrNotFound) && !recovering {
+		return "gone", 0, nil
+	} else if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return "", 0, err
 	}
-	return work.conclude(ctx, len(before))
+	mark := redactedMark(w.a)
+	if err == nil && w.head.Metadata[metaRedacted] != mark && w.head.ETag == w.a.Recording.ETag && w.head.ID.Version == w.a.Recording.ID.Version {
+		w.older = before
+		return "", 0, nil
+	}
+	for i, v := range before {
+		if v.Marker || i > 0 && !recovering {
+			continue
+		}
+		head, err := w.b.Head(ctx, key, v.ID.Version)
+		if err != nil {
+			return "", 0, err
+		}
+		if head.Metadata[metaRedacted] == mark {
+			w.head, w.older, w.replaced = head, before[i+1:], true
+			return "", i, nil
+		}
+	}
+	return "changed", 0, nil
+}
+
+// broken marks an error that came after the recording was replaced.
+func (w *redaction) broken(err error) error {
+	if w.replaced {
+		return fmt.Errorf("%w: %w", errBegun, err)
+	}
+	return err
 }
 
 // redaction is one recording being redacted.
@@ -77,13 +123,16 @@ type redaction struct {
 	b     *storage.Bucket
 	a     earshot.Action
 	known catalog.Known
-	head  storage.Head // of the object before, then of the one after
-	files []*os.File
+	head  storage.Head      // of the object before, then of the one after
+	older []storage.Version // what is to go
+	// replaced: the redacted recording is out, in this life or an earlier one.
+	replaced bool
+	files    []*os.File
 	// erased is what was taken out in this action, in the timeline of the recording as first
 	// stored; steps the same in the timeline before each step, for the transcripts.
 	erased []earshot.Redaction
 	steps  []redact.Report
-	trims  map[string][]byte // transcripts without the words, by key
+	trims  map[string]trimmedText // transcripts without the words, by key
 	after  earshot.Digest
 	length time.Duration
 }
@@ -92,17 +141,6 @@ func (w *redaction) close() {
 	for _, f := range w.files {
 		f.Close()
 	}
-}
-
-// keys of everything that will be replaced or destroyed.
-func (w *redaction) keys() []string {
-	keys := []string{w.a.Recording.ID.Key}
-	for _, c := range w.a.Companions {
-		if w.r.companionRule(w.a.Decision, c.Class) != earshot.CompanionKeep {
-			keys = append(keys, c.ID.Key)
-		}
-	}
-	return keys
 }
 
 // spool makes a file that has no name: sound on disk goes with the process.
@@ -143,8 +181,11 @@ func (w *redaction) replace(ctx context.Context) error {
 	if text := formatErased(all); text != "" {
 		add[metaErased] = text
 	}
-	w.head, err = w.b.Replace(ctx, w.head, out, size, add)
-	return err
+	if w.head, err = w.b.Replace(ctx, w.head, out, size, add); err != nil {
+		return err
+	}
+	w.replaced = true
+	return nil
 }
 
 func rewind(f *os.File) error {
@@ -212,50 +253,6 @@ func toTheEnd(spans earshot.Spans, length time.Duration) earshot.Spans {
 	return out
 }
 
-// canTrim reports whether a transcript's shape is one that words can be taken out of.
-func (r *Runner) canTrim(ctx context.Context, b *storage.Bucket, c earshot.Companion) bool {
-	text, _, err := b.Folder("", 0).Get(ctx, c.ID.Key)
-	if err != nil {
-		return false
-	}
-	_, err = redact.TrimTranscript(io.Discard, bytes.NewReader(text), nil, false)
-	return err == nil
-}
-
-// trim prepares the transcripts. One that cannot be trimmed is left out, and will be deleted.
-func (w *redaction) trim(ctx context.Context) error {
-	w.trims = map[string][]byte{}
-	for _, c := range w.a.Companions {
-		rule := w.r.companionRule(w.a.Decision, c.Class)
-		if rule != earshot.CompanionTrim && rule != earshot.CompanionReview {
-			continue
-		}
-		text, _, err := w.b.Folder("", 0).Get(ctx, c.ID.Key)
-		if errors.Is(err, storage.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		for _, step := range w.steps {
-			var out bytes.Buffer
-			_, err := redact.TrimTranscript(&out, bytes.NewReader(text), step.Erased, step.Fill == earshot.FillCut)
-			if err != nil {
-				text = nil
-				break
-			}
-			text = out.Bytes()
-		}
-		switch {
-		case text != nil:
-			w.trims[c.ID.Key] = text
-		case rule == earshot.CompanionReview:
-			return fmt.Errorf("a transcript has no shape that words can be taken out of: %w", redact.ErrOpaque)
-		}
-	}
-	return nil
-}
-
 // resume takes up a redaction whose recording was already replaced when we died. The transcripts
 // are trimmed by what the object says was erased.
 func (w *redaction) resume(ctx context.Context) error {
@@ -269,33 +266,44 @@ func (w *redaction) resume(ctx context.Context) error {
 	}
 	if len(w.erased) == 0 { // too many spans for the metadata: no transcript can be trimmed safely
 		w.erased = slices.Clone(w.a.Decision.Redactions)
-		w.trims = map[string][]byte{}
+		w.trims = map[string]trimmedText{}
 		return nil
 	}
 	return w.trim(ctx)
 }
 
-// conclude brings the companions in line, destroys every earlier version and looks afresh.
-func (w *redaction) conclude(ctx context.Context, before int) (verdict, error) {
-	v := verdict{state: earshot.ActionDone, outcome: audit.Outcome{Result: "ok", VersionsBefore: before, VersionsAfter: 1}}
+// conclude brings the companions in line, destroys every earlier version and looks afresh. newer
+// counts versions that somebody stored over ours meanwhile: they are another recording's.
+func (w *redaction) conclude(ctx context.Context, all []doomed, newer int) (verdict, error) {
+	v := verdict{begun: true, state: earshot.ActionDone, outcome: audit.Outcome{Result: "ok", VersionsBefore: len(w.older), VersionsAfter: 1 + newer}}
 	for _, c := range w.a.Companions {
-		n, freed, left, err := w.companion(ctx, c)
-		if err != nil {
+		if c.Fate == earshot.CompanionDelete {
+			continue // it is among all
+		}
+		if err := w.companion(ctx, c, &v); err != nil {
+			return verdict{}, v.broken(err)
+		}
+	}
+	for _, d := range all {
+		if d.successor {
+			// An unversioned bucket has one version of each key, and that is the new one now.
+			d.versions = slices.DeleteFunc(slices.Clone(d.versions), func(x storage.Version) bool { return x.ID == w.head.ID })
+		}
+		if err := d.destroy(ctx, w.b, &v); err != nil {
 			return verdict{}, err
 		}
-		v.outcome.CopiesGone, v.freed = v.outcome.CopiesGone+n, v.freed+freed
-		if left {
-			v.outcome.CompanionsLeft++
-		}
 	}
-	n, freed, err := destroyKey(ctx, w.b, w.a.Recording.ID.Key, w.head.ID)
-	if err != nil {
-		return verdict{}, err
-	}
-	v.outcome.CopiesGone, v.freed = v.outcome.CopiesGone+n, v.freed+freed-w.head.Size
-	id := intentID(w.a)
+	v.freed -= w.head.Size
 	if w.after != (earshot.Digest{}) {
-		v.outcome.After = w.r.o.Tagger.Tag("content", id, w.after.String())
+		v.outcome.After = w.r.o.Tagger.Tag("content", intentID(w.a), w.after.String())
+	}
+	for _, e := range w.erased {
+		v.outcome.Erased = append(v.outcome.Erased, audit.Spans(e.Spans)...)
+	}
+	v.outcome.Erased = fewSpans(v.outcome.Erased)
+	if newer > 0 {
+		v.outcome.Code = "newer_version"
+		return v, nil // what lies there now is for the next scan
 	}
 	known := w.known
 	known.Recording.ETag, known.Recording.Size, known.Recording.StoredAt = w.head.ETag, w.head.Size, w.head.StoredAt
@@ -304,43 +312,8 @@ func (w *redaction) conclude(ctx context.Context, before int) (verdict, error) {
 	if known.Length == 0 {
 		known.Length = w.length
 	}
-	for _, e := range w.erased {
-		v.outcome.Erased = append(v.outcome.Erased, audit.Spans(e.Spans)...)
-	}
-	if len(v.outcome.Erased) > 40 { // an entry has 4 kB
-		v.outcome.Erased = v.outcome.Erased[:40]
-	}
 	v.effect.Known = &known
 	return v, nil
-}
-
-// companion trims, deletes or keeps one companion.
-func (w *redaction) companion(ctx context.Context, c earshot.Companion) (n int, freed int64, left bool, err error) {
-	rule := w.r.companionRule(w.a.Decision, c.Class)
-	if rule == earshot.CompanionKeep {
-		return 0, 0, true, nil
-	}
-	text, trimmed := w.trims[c.ID.Key]
-	if !trimmed {
-		n, freed, err = destroyKey(ctx, w.b, c.ID.Key, earshot.RecordingID{})
-		return n, freed, false, err
-	}
-	head, err := w.b.Head(ctx, c.ID.Key, "")
-	if errors.Is(err, storage.ErrNotFound) {
-		n, freed, err = destroyKey(ctx, w.b, c.ID.Key, earshot.RecordingID{})
-		return n, freed, false, err
-	}
-	if err != nil {
-		return 0, 0, true, err
-	}
-	if head.Metadata[metaRedacted] != redactedMark(w.a) {
-		head, err = w.b.Replace(ctx, head, bytes.NewReader(text), int64(len(text)), map[string]string{metaRedacted: redactedMark(w.a)})
-		if err != nil {
-			return 0, 0, true, err
-		}
-	}
-	n, freed, err = destroyKey(ctx, w.b, c.ID.Key, head.ID)
-	return n, freed - head.Size, true, err
 }
 
 // formatErased writes redactions for an object's metadata, such as "0s-1.5s/silence,7s-/cut".

@@ -77,11 +77,7 @@ func (r *Runner) assemble(ctx context.Context, out *resolved, p people, at time.
 			return err
 		}
 	}
-	for _, h := range p.holds {
-		if h.Covers(rec) {
-			f.Holds = append(f.Holds, h)
-		}
-	}
+	f.Holds = r.held(rec, p.holds)
 	if f.Fault == "" {
 		f.Fault = implausible(rec, at)
 	}

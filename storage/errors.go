@@ -25,6 +25,8 @@ var (
 	ErrLocked = errors.New("object is locked")
 	// ErrDenied: the credentials may not do this.
 	ErrDenied = errors.New("access denied by the store")
+	// ErrCredentials: the store does not know the credentials, or no longer. It matches ErrDenied.
+	ErrCredentials = fmt.Errorf("%w: wrong or expired credentials", ErrDenied)
 	// ErrTooLarge: the object does not fit one conditional PUT.
 	ErrTooLarge = errors.New("larger than 5 GiB, the most that one conditional PUT can carry")
 )
@@ -47,7 +49,9 @@ func classify(err error) error {
 		return fmt.Errorf("%w (%s)", ErrChanged, resp.Code)
 	case "ObjectLocked", "InvalidRequestObjectLocked":
 		return fmt.Errorf("%w (%s)", ErrLocked, resp.Code)
-	case "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AllAccessDisabled":
+	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired":
+		return fmt.Errorf("%w (%s)", ErrCredentials, resp.Code)
+	case "AccessDenied", "AllAccessDisabled":
 		return fmt.Errorf("%w (%s)", ErrDenied, resp.Code)
 	}
 	switch resp.StatusCode {
