@@ -245,6 +245,8 @@ func (r *Runner) precondition(ctx context.Context, run earshot.Run, a earshot.Ac
 		return "hold", nil
 	case d.Rule == catalog.RuleLock:
 		return "locked", nil
+	case d.Rule == "companion":
+		return "companions", nil
 	case d.Disposition != a.Decision.Disposition, !reflect.DeepEqual(d.Redactions, a.Decision.Redactions),
 		!reflect.DeepEqual(d.Companions, a.Decision.Companions):
 		return "facts", nil

@@ -3,8 +3,10 @@ package retention_test
 import (
 	"bytes"
 	"context"
+	"crypto/md5"
 	"database/sql/driver"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -26,16 +28,18 @@ func TestMain(m *testing.M) { storagetest.Main(m) }
 
 // world is a bucket, a log bucket and a catalog that outlive the processes which work on them.
 type world struct {
-	tb     testing.TB
-	o      storage.Options
-	name   string // of the bucket
-	logs   string // of the log's bucket
-	dir    string
-	keys   *audit.Keys
-	policy string
-	plain  *storage.Bucket // seen without faults
-	now    time.Time
-	flat   bool // keys tell nothing of their recordings
+	tb       testing.TB
+	o        storage.Options
+	name     string // of the bucket
+	logs     string // of the log's bucket
+	dir      string
+	keys     *audit.Keys
+	policy   string
+	more     []string        // further policies
+	plain    *storage.Bucket // seen without faults
+	now      time.Time
+	onRedact earshot.CompanionRule // of events
+	flat     bool                  // keys tell nothing of their recordings
 }
 
 // process is one life of earshot in the world.
@@ -73,7 +77,7 @@ func (w *world) layout() retention.Layout {
 	return retention.Layout{
 		Recording: "clips/{subject}/{id}.{coding}",
 		Companions: []retention.CompanionLayout{
-			{Class: "event", Key: "events/{id}.json"},
+			{Class: "event", Key: "events/{id}.json", OnRedact: w.onRedact},
 			{Class: "transcript", Key: "transcripts/{id}.json"},
 			{Class: "voiceprint", Key: "voiceprints/{subject}/{id}.bin"},
 		},
@@ -137,18 +141,23 @@ func (w *world) mustTiles() *storage.Folder {
 	return f
 }
 
-func (w *world) compiled() *policies.Policy {
+func (w *world) compiled() (out []*policies.Policy) {
 	w.tb.Helper()
-	doc, err := policies.Parse("household.yaml", []byte(w.policy))
-	if err != nil {
-		w.tb.Fatal(err)
+	for _, text := range append([]string{w.policy}, w.more...) {
+		doc, err := policies.Parse("household.yaml", []byte(text))
+		if err != nil {
+			w.tb.Fatal(err)
+		}
+		p, err := policies.Compile(doc)
+		if err != nil {
+			w.tb.Fatal(err)
+		}
+		out = append(out, p)
 	}
-	p, err := policies.Compile(doc)
-	if err != nil {
-		w.tb.Fatal(err)
-	}
-	return p
+	return out
 }
+
+func etagOf(b []byte) string { sum := md5.Sum(b); return hex.EncodeToString(sum[:]) }
 
 // start begins a life. With a script, everything that it does may fail; err is then why it could
 // not even begin.
@@ -175,7 +184,7 @@ func (w *world) start(script *fault.Script) (*process, error) {
 		return nil, err
 	}
 	p.runner, err = retention.New(retention.Options{
-		Store: w.store(script), Catalog: p.db, Log: p.log, Tagger: w.keys.Tagger, Policies: []*policies.Policy{w.compiled()},
+		Store: w.store(script), Catalog: p.db, Log: p.log, Tagger: w.keys.Tagger, Policies: w.compiled(),
 		Layout: w.layout(), Logger: slog.New(slog.NewTextHandler(testLog{w.tb}, nil)), By: earshot.Principal{Kind: earshot.Service, Name: "test"}, Spool: w.dir, Workers: 4,
 		Now: func() time.Time { return w.now },
 	})

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"strings"
 
 	"earshot"
 	"earshot/audit"
@@ -40,7 +41,7 @@ func (r *Runner) LiftHold(ctx context.Context, id string) (earshot.Hold, error) 
 		return earshot.Hold{}, err
 	}
 	for _, h := range holds {
-		if h.ID == id && h.PlacedBy == r.o.By.Name {
+		if h.ID == id && samePerson(h.PlacedBy, r.o.By.Name) {
 			return h, errors.New("a hold is lifted by a second person: " + h.PlacedBy + " placed it")
 		}
 	}
@@ -54,4 +55,9 @@ func (r *Runner) LiftHold(ctx context.Context, id string) (earshot.Hold, error) 
 	}
 	_, err = r.o.Log.Publish(ctx)
 	return h, err
+}
+
+// samePerson compares account names as people read them: Ann and ann are no two people.
+func samePerson(a, b string) bool {
+	return strings.EqualFold(strings.TrimSpace(a), strings.TrimSpace(b))
 }

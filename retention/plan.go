@@ -37,6 +37,7 @@ type planning struct {
 	run    earshot.Run
 	people people
 	out    Planned
+	counts map[string]int // actions in the scope of each policy
 	digest sealer
 }
 
@@ -61,7 +62,7 @@ func (r *Runner) Plan(ctx context.Context, names ...string) (Planned, error) {
 		return Planned{}, err
 	}
 	now := r.now()
-	p := &planning{r: r, digest: newSealer()}
+	p := &planning{r: r, digest: newSealer(), counts: map[string]int{}}
 	p.run = earshot.Run{
 		ID: newRunID(now), For: strings.Join(names, ","), Policy: r.rules.names(), PolicyDigest: r.rules.digest, AsOf: now, Planner: r.o.By, CreatedAt: now,
 	}
@@ -76,7 +77,7 @@ func (r *Runner) Plan(ctx context.Context, names ...string) (Planned, error) {
 			return Planned{}, fmt.Errorf("planning for bucket %q: %w", s.Bucket, err)
 		}
 	}
-	if err := p.seal(ctx, scopes, r.rules.limits(names)); err != nil {
+	if err := p.seal(ctx, scopes); err != nil {
 		return Planned{}, err
 	}
 	p.out.Run = p.run
@@ -203,6 +204,16 @@ func (r *Runner) complete(ctx context.Context, res *resolved) error {
 	if res.companions, err = r.findCompanions(ctx, b, res.known.Recording.ID.Key); err != nil {
 		return err
 	}
+	if len(res.companions) > 0 {
+		n, err := r.o.Catalog.Sharing(ctx, b.Name(), r.layout.stem(res.known.Recording.ID.Key))
+		if err != nil {
+			return err
+		}
+		if n > 1 {
+			res.review("companion", "another recording has the same {id}, and nobody can tell whose the companions are")
+			return nil
+		}
+	}
 	for i := range res.companions {
 		res.companions[i].Fate = r.companionRule(res.decision, res.companions[i].Class)
 	}
@@ -213,12 +224,17 @@ func (r *Runner) complete(ctx context.Context, res *resolved) error {
 		if res.decision.Disposition == earshot.Redact && r.canTrim(ctx, b, c) {
 			continue
 		}
-		reason := earshot.Reason{Rule: "companion", Text: "it has a companion of class " + c.Class + " that a person must look at first"}
-		res.decision.Disposition, res.decision.Redactions, res.decision.Rule = earshot.Review, nil, "companion"
-		res.decision.Reasons = append([]earshot.Reason{reason}, res.decision.Reasons...)
+		res.review("companion", "it has a companion of class "+c.Class+" that a person must look at first")
 		return nil
 	}
 	return nil
+}
+
+// review turns a decision into one for a person.
+func (res *resolved) review(rule, text string) {
+	d := &res.decision
+	d.Disposition, d.Redactions, d.Companions, d.Rule = earshot.Review, nil, nil, rule
+	d.Reasons = append([]earshot.Reason{{Rule: rule, Text: text}}, d.Reasons...)
 }
 
 func (p *planning) action(res resolved) earshot.Action {
@@ -227,6 +243,11 @@ func (p *planning) action(res resolved) earshot.Action {
 		Decision: res.decision, State: earshot.ActionPlanned,
 	}
 	p.run.Actions++
+	for _, policy := range p.r.rules.policies {
+		if policy.InScope(a.Recording) {
+			p.counts[policy.Name()]++
+		}
+	}
 	if res.decision.Disposition == earshot.Delete {
 		p.out.Deletes++
 	} else {
@@ -237,7 +258,7 @@ func (p *planning) action(res resolved) earshot.Action {
 }
 
 // seal closes the draft: counts, limits, digest, entry.
-func (p *planning) seal(ctx context.Context, scopes []Scope, limits policies.Limits) error {
+func (p *planning) seal(ctx context.Context, scopes []Scope) error {
 	for _, s := range scopes {
 		tally, err := p.r.o.Catalog.Tally(ctx, s.Bucket, s.Prefix)
 		if err != nil {
@@ -248,7 +269,9 @@ func (p *planning) seal(ctx context.Context, scopes []Scope, limits policies.Lim
 		p.run.Held += tally["held"]
 		p.run.ForReview += tally["review"]
 	}
-	p.run.ApprovalsNeeded, p.run.WhyApproval = approvals(p.run, limits)
+	if err := p.approvals(ctx); err != nil {
+		return err
+	}
 	p.run.Digest = p.digest.sum(p.run)
 	p.run.State = earshot.RunSealed
 	if p.run.ApprovalsNeeded == 0 {
@@ -264,19 +287,35 @@ func (p *planning) seal(ctx context.Context, scopes []Scope, limits policies.Lim
 	return p.r.o.Catalog.Move(ctx, p.run, []earshot.Leaf{leaf}, earshot.RunDraft)
 }
 
-// approvals tells how many people must approve a run, and why: those that the policies ask for,
-// once a limit is exceeded. A policy without limits is within them.
-func approvals(run earshot.Run, l policies.Limits) (int, string) {
-	over := ""
-	switch share := float64(run.Actions) / float64(max(1, run.Considered)); {
-	case l.MaxCount > 0 && run.Actions > l.MaxCount:
-		over = fmt.Sprintf("%d actions are more than the limit of %d", run.Actions, l.MaxCount)
-	case l.MaxShare > 0 && share > l.MaxShare:
-		over = fmt.Sprintf("%.1f %% of %d recordings is more than the limit of %.1f %%", 100*share, run.Considered, 100*l.MaxShare)
-	default:
-		return 0, ""
+// approvals holds the run against the limits of every policy in whose scope it does something, each
+// counted over its own scope, whichever policies were asked for: beyond one of them people must
+// approve, as many as that policy wants.
+func (p *planning) approvals(ctx context.Context) error {
+	for _, policy := range p.r.rules.policies {
+		n, l := p.counts[policy.Name()], policy.Limits()
+		if n == 0 {
+			continue
+		}
+		tally, err := p.r.o.Catalog.Tally(ctx, policy.Scope().Bucket, policy.Scope().Prefix)
+		if err != nil {
+			return err
+		}
+		if over := beyond(n, tally["total"], l); over != "" && max(1, l.Approvals) > p.run.ApprovalsNeeded {
+			p.run.ApprovalsNeeded, p.run.WhyApproval = max(1, l.Approvals), "policy "+policy.Name()+": "+over
+		}
 	}
-	return max(1, l.Approvals), over
+	return nil
+}
+
+// beyond says which limit n actions on so many recordings exceed. A policy without limits has none.
+func beyond(n, of int, l policies.Limits) string {
+	switch share := float64(n) / float64(max(1, of)); {
+	case l.MaxCount > 0 && n > l.MaxCount:
+		return fmt.Sprintf("%d actions are more than the limit of %d", n, l.MaxCount)
+	case l.MaxShare > 0 && share > l.MaxShare:
+		return fmt.Sprintf("%.1f %% of %d recordings is more than the limit of %.1f %%", 100*share, of, 100*l.MaxShare)
+	}
+	return ""
 }
 
 // sealer computes the digest of a plan: over everything that apply will read, and nothing else.
@@ -330,16 +369,17 @@ func (r *Runner) Approve(ctx context.Context, id earshot.RunID, digest earshot.D
 		return run, err
 	}
 	switch {
-	case run.State == earshot.RunApproved:
-		return run, nil
-	case run.State != earshot.RunSealed:
+	case run.State != earshot.RunSealed && run.State != earshot.RunApproved:
 		return run, fmt.Errorf("%w: run %s is %s and cannot be approved", ErrStaleRun, id, run.State)
 	case digest != run.Digest:
 		return run, fmt.Errorf("%w: run %s has the digest %s, not the one given; look at it again with earshot show %s", ErrStaleRun, id, run.Digest.Short(), id)
 	case by.Kind != earshot.Person || by.Name == "":
 		return run, fmt.Errorf("%w: only a person can approve a run", ErrNotApproved)
-	case by.Name == run.Planner.Name:
+	case samePerson(by.Name, run.Planner.Name):
 		return run, fmt.Errorf("%w: %s planned this run; someone else must approve it", ErrNotApproved, by.Name)
+	}
+	if run.State == earshot.RunApproved {
+		return run, nil
 	}
 	e := r.entry(audit.KindApproval, string(id), by.Name)
 	e.Actor, e.Run = r.o.Tagger.Actor(e.ID, by), string(id)

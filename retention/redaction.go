@@ -2,6 +2,8 @@ package retention
 
 import (
 	"context"
+	"crypto/md5"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -22,7 +24,14 @@ import (
 const (
 	metaRedacted = "earshot-redacted"
 	metaErased   = "earshot-erased"
+	metaSeal     = "earshot-seal" // keeps others from saying what was erased
 )
+
+// seal ties what was erased to the object's bytes (their MD5, which is the ETag of an object stored
+// in one piece), so that metadata that somebody wrote or copied is not believed.
+func (r *Runner) seal(id earshot.RecordingID, erased, md5Hex string) string {
+	return r.o.Tagger.Tag("seal", md5Hex, recordingName(id)+"\n"+erased)
+}
 
 // redacted marks an object as the work of one action.
 func redactedMark(a earshot.Action) string { return earshot.DigestOf([]byte(a.ID())).Short() }
@@ -179,7 +188,11 @@ func (w *redaction) replace(ctx context.Context) error {
 	all := append(slices.Clone(w.known.Erased), w.erased...)
 	add := map[string]string{metaRedacted: redactedMark(w.a)}
 	if text := formatErased(all); text != "" {
-		add[metaErased] = text
+		sum := md5.New() // what S3 calls an ETag; the strength of the seal is that of the HMAC
+		if _, err := io.Copy(sum, io.NewSectionReader(out, 0, size)); err != nil {
+			return err
+		}
+		add[metaErased], add[metaSeal] = text, w.r.seal(w.head.ID, text, hex.EncodeToString(sum.Sum(nil)))
 	}
 	if w.head, err = w.b.Replace(ctx, w.head, out, size, add); err != nil {
 		return err

@@ -151,18 +151,22 @@ func (r *Runner) askHead(ctx context.Context, b *storage.Bucket, out *resolved) 
 	if head.ETag != k.Recording.ETag {
 		return storage.ErrChanged
 	}
-	out.head = &head
-	k.Recording.ID.Version = head.ID.Version
-	if k.HeadKnown {
-		return nil
+	// What was known is of the version that was seen then. The same bytes may have been stored again
+	// with another date, and tags change without a trace: everything is described anew.
+	if old := k.Recording.ID.Version; k.HeadKnown && old != "" && old != head.ID.Version {
+		k.Heard, k.Erased, k.Length = nil, nil, 0
 	}
-	k.HeadKnown = true
-	if err := r.layout.describeHead(&k.Recording, head.Metadata, head.Tags); err != nil {
+	out.head = &head
+	fresh := earshot.Recording{ID: head.ID, ETag: head.ETag, Size: head.Size, StoredAt: head.StoredAt}
+	r.layout.describe(&fresh)
+	k.HeadKnown, k.Fault = true, ""
+	if err := r.layout.describeHead(&fresh, head.Metadata, head.Tags); err != nil {
 		k.Fault = err.Error()
 	}
-	if len(k.Erased) == 0 {
+	if len(k.Erased) == 0 && head.Metadata[metaSeal] == r.seal(fresh.ID, head.Metadata[metaErased], head.ETag) {
 		k.Erased = parseErased(head.Metadata[metaErased])
 	}
+	k.Recording = fresh
 	return nil
 }
 

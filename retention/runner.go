@@ -185,25 +185,6 @@ func (s ruleset) scopes(names []string) ([]Scope, error) {
 	return out, nil
 }
 
-// limits are the strictest of the policies that a run decides by.
-func (s ruleset) limits(names []string) policies.Limits {
-	var l policies.Limits
-	for _, p := range s.policies {
-		if len(names) > 0 && !slices.Contains(names, p.Name()) {
-			continue
-		}
-		q := p.Limits()
-		if q.MaxShare > 0 && (l.MaxShare == 0 || q.MaxShare < l.MaxShare) {
-			l.MaxShare = q.MaxShare
-		}
-		if q.MaxCount > 0 && (l.MaxCount == 0 || q.MaxCount < l.MaxCount) {
-			l.MaxCount = q.MaxCount
-		}
-		l.Approvals = max(l.Approvals, q.Approvals)
-	}
-	return l
-}
-
 // Activate writes to the log which policies are in force, those that it has not named yet.
 func (r *Runner) Activate(ctx context.Context) error {
 	for _, p := range r.rules.policies {

@@ -63,7 +63,7 @@ func (r *Runner) scan(ctx context.Context, s Scope) (Scanned, error) {
 	group, inner := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		defer close(pages)
-		page := catalog.Page{Bucket: s.Bucket, Prefix: s.Prefix, After: after, Through: after}
+		page := catalog.Page{Bucket: s.Bucket, Prefix: s.Prefix, After: after, Through: after, Stem: r.layout.stem}
 		send := func() error {
 			select {
 			case pages <- page:
@@ -87,7 +87,7 @@ func (r *Runner) scan(ctx context.Context, s Scope) (Scanned, error) {
 				if err := send(); err != nil {
 					return err
 				}
-				page = catalog.Page{Bucket: s.Bucket, Prefix: s.Prefix, After: page.Through, Through: page.Through, Recordings: make([]earshot.Recording, 0, scanPage)}
+				page = catalog.Page{Bucket: s.Bucket, Prefix: s.Prefix, After: page.Through, Through: page.Through, Recordings: make([]earshot.Recording, 0, scanPage), Stem: r.layout.stem}
 				inPage = 0
 			}
 		}
@@ -106,8 +106,18 @@ func (r *Runner) scan(ctx context.Context, s Scope) (Scanned, error) {
 		}
 		return nil
 	})
-	return out, group.Wait()
+	err = group.Wait()
+	return out, err
 }
 
 // isRecording is the part of parts that a scan needs, without the cost of the parts.
 func (l *layout) isRecording(key string) bool { return l.key == nil || l.key.MatchString(key) }
+
+// stem is the part of a recording's key that its companions are found by.
+func (l *layout) stem(key string) string {
+	if len(l.companions) == 0 {
+		return ""
+	}
+	parts, _ := l.parts(key)
+	return parts["id"]
+}

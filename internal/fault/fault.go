@@ -19,6 +19,7 @@ const (
 	Lose             // it fails and never reaches the server
 	Land             // it takes effect; the answer is lost
 	Busy             // 503 SlowDown (HTTP only)
+	Deny             // 403 AccessDenied (HTTP only)
 	Slow             // it takes a while and succeeds (HTTP only)
 	Truncate         // it takes effect; the answer's body breaks off (HTTP only)
 )

@@ -15,7 +15,16 @@ type Transport struct {
 	Script *Script
 }
 
-const slowDown = `<?xml version="1.0" encoding="UTF-8"?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>`
+// answer is an S3 error that never reached a server.
+func answer(req *http.Request, status int, code string) *http.Response {
+	drain(req)
+	body := `<?xml version="1.0" encoding="UTF-8"?><Error><Code>` + code + `</Code><Message>on purpose</Message></Error>`
+	return &http.Response{
+		Status: http.StatusText(status), StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{"Content-Type": {"application/xml"}}, Body: io.NopCloser(strings.NewReader(body)),
+		ContentLength: int64(len(body)), Request: req,
+	}
+}
 
 // RoundTrip implements http.RoundTripper.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -24,12 +33,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	case Pass:
 		return t.Next.RoundTrip(req)
 	case Busy:
-		drain(req)
-		return &http.Response{
-			Status: "503 Slow Down", StatusCode: http.StatusServiceUnavailable, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-			Header: http.Header{"Content-Type": {"application/xml"}}, Body: io.NopCloser(strings.NewReader(slowDown)),
-			ContentLength: int64(len(slowDown)), Request: req,
-		}, nil
+		return answer(req, http.StatusServiceUnavailable, "SlowDown"), nil
+	case Deny:
+		return answer(req, http.StatusForbidden, "AccessDenied"), nil
 	case Slow:
 		time.Sleep(30 * time.Millisecond)
 		return t.Next.RoundTrip(req)

@@ -18,6 +18,8 @@ type Page struct {
 	After, Through string
 	Last           bool // the listing ends here: Through stands for the end
 	Recordings     []earshot.Recording
+	// Stem gives the part of a key that companions are found by; nil where there are none.
+	Stem func(key string) string
 }
 
 // Observed counts what a page changed.
@@ -85,7 +87,7 @@ func (d *DB) Observe(ctx context.Context, p Page, now time.Time) (Observed, erro
 				fresh = append(fresh, r)
 			}
 		}
-		if err := upsert(ctx, tx, fresh); err != nil {
+		if err := upsert(ctx, tx, fresh, p.Stem); err != nil {
 			return err
 		}
 		for key, k := range known {
@@ -170,21 +172,24 @@ func prefixEnd(prefix string) string {
 // upsertRows is how many recordings one statement carries.
 const upsertRows = 200
 
-func upsert(ctx context.Context, tx *sql.Tx, recs []earshot.Recording) error {
+func upsert(ctx context.Context, tx *sql.Tx, recs []earshot.Recording, stem func(string) string) error {
+	if stem == nil {
+		stem = func(string) string { return "" }
+	}
 	for len(recs) > 0 {
 		n := min(upsertRows, len(recs))
 		var q strings.Builder
-		q.WriteString("insert into recordings (bucket, key, etag, size, stored_at) values ")
-		args := make([]any, 0, n*5)
+		q.WriteString("insert into recordings (bucket, key, etag, size, stored_at, stem) values ")
+		args := make([]any, 0, n*6)
 		for i, r := range recs[:n] {
 			if i > 0 {
 				q.WriteByte(',')
 			}
-			fmt.Fprintf(&q, "($%d,$%d,$%d,$%d,$%d)", i*5+1, i*5+2, i*5+3, i*5+4, i*5+5)
-			args = append(args, r.ID.Bucket, r.ID.Key, r.ETag, r.Size, micros(r.StoredAt))
+			fmt.Fprintf(&q, "($%d,$%d,$%d,$%d,$%d,$%d)", i*6+1, i*6+2, i*6+3, i*6+4, i*6+5, i*6+6)
+			args = append(args, r.ID.Bucket, r.ID.Key, r.ETag, r.Size, micros(r.StoredAt), stem(r.ID.Key))
 		}
 		q.WriteString(` on conflict (bucket, key) do update set etag = excluded.etag, size = excluded.size,
-			stored_at = excluded.stored_at, subject = '', device = '', facts = '', disposition = '', rule = '', reason = '',
+			stored_at = excluded.stored_at, stem = excluded.stem, subject = '', device = '', facts = '', disposition = '', rule = '', reason = '',
 			due_at = 0, due_digest = '', gone_at = 0`)
 		if _, err := tx.ExecContext(ctx, q.String(), args...); err != nil {
 			return err
@@ -192,4 +197,12 @@ func upsert(ctx context.Context, tx *sql.Tx, recs []earshot.Recording) error {
 		recs = recs[n:]
 	}
 	return nil
+}
+
+// Sharing counts the recordings of a bucket that have a stem: more than one means that nobody can
+// tell whose a companion found by it is.
+func (d *DB) Sharing(ctx context.Context, bucket, stem string) (int, error) {
+	var n int
+	err := d.db.QueryRowContext(ctx, "select count(*) from recordings where gone_at = 0 and stem <> '' and bucket = $1 and stem = $2", bucket, stem).Scan(&n)
+	return n, wrap("looking for recordings that share companions", err)
 }

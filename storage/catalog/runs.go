@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"earshot"
 )
@@ -94,7 +95,7 @@ func (d *DB) PutApproval(ctx context.Context, a earshot.Approval, leaf earshot.L
 			return fmt.Errorf("its digest is %s: %w", r.Digest.Short(), ErrStale)
 		}
 		res, err := tx.ExecContext(ctx, "insert into approvals (run, by_, doc) values ($1, $2, $3) on conflict (run, by_) do nothing",
-			string(a.Run), a.By.Name, toJSON(a))
+			string(a.Run), strings.ToLower(strings.TrimSpace(a.By.Name)), toJSON(a))
 		if err != nil {
 			return err
 		}

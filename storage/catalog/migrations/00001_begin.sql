@@ -6,6 +6,7 @@ create table recordings (
   size        bigint not null,
   stored_at   bigint not null,
   -- facts: what HEAD, the layout and listening told, JSON; empty until asked
+  stem        text   not null default '', -- the {id} that companions are found by
   subject     text   not null default '',
   device      text   not null default '',
   facts       text   not null default '',
@@ -20,6 +21,8 @@ create table recordings (
 );
 create index recordings_due on recordings (bucket, due_digest, due_at, key) where gone_at = 0;
 create index recordings_subject on recordings (subject) where gone_at = 0 and subject <> '';
+
+create index recordings_stem on recordings (bucket, stem) where gone_at = 0 and stem <> '';
 
 create table cursors (
   bucket     text   not null,
