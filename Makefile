@@ -15,7 +15,7 @@ unit:
 	go test -timeout 25m $(PKGS)
 
 race: ## needs a C compiler
-	CGO_ENABLED=1 go test -race -short -timeout 25m ./policies/... ./voice ./storage/catalog/... .
+	CGO_ENABLED=1 go test -race -short -timeout 25m . ./audit ./policies/... ./retention/... ./storage/... ./voice
 
 lint:
 	@scripts/lint.sh

@@ -27,25 +27,35 @@ const (
 	KindFinished Kind = "run_finished"
 	KindHold     Kind = "hold_placed"
 	KindLift     Kind = "hold_lifted"
+	KindRequest  Kind = "request_filed"
+	KindClosed   Kind = "request_closed"
 )
 
 // Entry is one thing that earshot says. Tags stand for names: see [Tagger].
 type Entry struct {
-	V        int       `json:"v"`  // 1
-	ID       string    `json:"id"` // see EntryID
-	Kind     Kind      `json:"kind"`
-	TS       int64     `json:"ts"` // microseconds since 1970 UTC, by our own clock
-	Producer string    `json:"producer,omitempty"`
-	Actor    *Actor    `json:"actor,omitempty"`
-	Run      string    `json:"run,omitempty"`
-	Policy   *Policy   `json:"policy,omitempty"`
-	Plan     *Plan     `json:"plan,omitempty"`
-	Approval *Approval `json:"approval,omitempty"`
-	Intent   *Intent   `json:"intent,omitempty"`
-	Outcome  *Outcome  `json:"outcome,omitempty"`
-	Skip     *Skip     `json:"skip,omitempty"`
-	Hold     *HoldNote `json:"hold,omitempty"`
-	Finished *Finished `json:"finished,omitempty"`
+	V        int          `json:"v"`  // 1
+	ID       string       `json:"id"` // see EntryID
+	Kind     Kind         `json:"kind"`
+	TS       int64        `json:"ts"` // microseconds since 1970 UTC, by our own clock
+	Producer string       `json:"producer,omitempty"`
+	Actor    *Actor       `json:"actor,omitempty"`
+	Run      string       `json:"run,omitempty"`
+	Policy   *Policy      `json:"policy,omitempty"`
+	Plan     *Plan        `json:"plan,omitempty"`
+	Approval *Approval    `json:"approval,omitempty"`
+	Intent   *Intent      `json:"intent,omitempty"`
+	Outcome  *Outcome     `json:"outcome,omitempty"`
+	Skip     *Skip        `json:"skip,omitempty"`
+	Hold     *HoldNote    `json:"hold,omitempty"`
+	Request  *RequestNote `json:"request,omitempty"`
+	Finished *Finished    `json:"finished,omitempty"`
+}
+
+// RequestNote is a data subject's request that was filed or closed.
+type RequestNote struct {
+	Kind    string `json:"kind"`
+	Tag     string `json:"tag"`
+	Subject string `json:"subj_tag"`
 }
 
 // Actor is who caused the entry.
@@ -100,7 +110,7 @@ type Span struct {
 // Outcome says what became of an intent, with the evidence.
 type Outcome struct {
 	IntentID string `json:"intent_id"`
-	Result   string `json:"result"` // ok, already_absent, failed or abandoned
+	Result   string `json:"result"` // ok, already_absent, failed, stopped or abandoned
 	Code     string `json:"code,omitempty"`
 	// Evidence of a fresh look at the store.
 	VersionsBefore int    `json:"versions_before"`

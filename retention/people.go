@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"strings"
+	"time"
 
 	"earshot"
 	"earshot/audit"
@@ -60,4 +61,51 @@ func (r *Runner) LiftHold(ctx context.Context, id string) (earshot.Hold, error) 
 // samePerson compares account names as people read them: Ann and ann are no two people.
 func samePerson(a, b string) bool {
 	return strings.EqualFold(strings.TrimSpace(a), strings.TrimSpace(b))
+}
+
+// FileRequest files a data subject's request, with an entry. An open one of the same kind stands:
+// asking twice is harmless.
+func (r *Runner) FileRequest(ctx context.Context, kind earshot.RequestKind, subject earshot.SubjectID, within time.Duration) (earshot.Request, error) {
+	open, err := r.o.Catalog.OpenRequests(ctx, subject)
+	if err != nil {
+		return earshot.Request{}, err
+	}
+	for _, q := range open {
+		if q.Kind == kind {
+			return q, nil
+		}
+	}
+	var b [6]byte
+	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
+	q := earshot.Request{ID: "request-" + hex.EncodeToString(b[:]), Kind: kind, Subject: subject, MadeAt: r.now(), DueAt: r.now().Add(within)}
+	return q, r.putRequest(ctx, audit.KindRequest, q)
+}
+
+// CloseRequests closes a subject's open requests and returns how many there were.
+func (r *Runner) CloseRequests(ctx context.Context, subject earshot.SubjectID) (int, error) {
+	open, err := r.o.Catalog.OpenRequests(ctx, subject)
+	if err != nil {
+		return 0, err
+	}
+	for n, q := range open {
+		q.ClosedAt = r.now()
+		if err := r.putRequest(ctx, audit.KindClosed, q); err != nil {
+			return n, err
+		}
+	}
+	return len(open), nil
+}
+
+func (r *Runner) putRequest(ctx context.Context, kind audit.Kind, q earshot.Request) error {
+	e := r.entry(kind, q.ID)
+	e.Request = &audit.RequestNote{Kind: string(q.Kind), Tag: r.o.Tagger.Tag("request", e.ID, q.ID), Subject: r.o.Tagger.Tag("subject", e.ID, string(q.Subject))}
+	leaf, err := e.Leaf()
+	if err != nil {
+		return err
+	}
+	if err := r.o.Catalog.PutRequest(ctx, q, leaf); err != nil {
+		return err
+	}
+	_, err = r.o.Log.Publish(ctx)
+	return err
 }

@@ -31,6 +31,9 @@ type Planned struct {
 // planBatch is how many due recordings are decided between two transactions.
 const planBatch = 256
 
+// mostUnread is when a plan is given up, since it is the store that is not well.
+const mostUnread = 200
+
 // planning is one plan in the making.
 type planning struct {
 	r      *Runner
@@ -148,7 +151,9 @@ func (p *planning) decide(ctx context.Context, batch []catalog.Row) error {
 	var actions []earshot.Action
 	for i, res := range results {
 		if err := errs[i]; err != nil {
-			p.out.Unread++
+			if p.out.Unread++; p.out.Unread >= mostUnread && p.out.Unread > p.run.Actions {
+				return fmt.Errorf("%d recordings could not be read, the last one: %w (see earshot doctor)", p.out.Unread, err)
+			}
 			if !errors.Is(err, storage.ErrNotFound) && !errors.Is(err, storage.ErrChanged) {
 				p.r.o.Logger.WarnContext(ctx, "recording could not be read", "object", objectHash(batch[i].Recording.ID), "err", err)
 			}

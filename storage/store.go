@@ -41,7 +41,7 @@ func (o Options) validate() (*url.URL, error) {
 	case u.Path != "" && u.Path != "/":
 		return nil, fmt.Errorf("store endpoint %q: a path is not supported", o.Endpoint)
 	case o.AccessKey == "" || o.SecretKey == "":
-		return nil, errors.New("store credentials are missing: set access_key and secret_key (or their _file forms) in the configuration")
+		return nil, errors.New("store credentials are missing: set $EARSHOT_ACCESS_KEY and $EARSHOT_SECRET_KEY, or store.access_key_file and store.secret_key_file in the configuration")
 	}
 	return u, nil
 }

@@ -112,6 +112,13 @@ A run:             earshot scan, plan, show RUN, approve RUN DIGEST, apply RUN
 
 Data goes to stdout, everything else to stderr; --json gives JSON Lines.` + "\n" + exitHelp,
 		SilenceUsage: true, SilenceErrors: true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("%w: earshot has no command %q; see earshot --help", errUsage, args[0])
+			}
+			return nil
+		},
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
 	}
 	flags := root.PersistentFlags()

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"earshot"
 	"earshot/audit"
@@ -56,6 +57,11 @@ type LogConfig struct {
 	Bucket string `yaml:"bucket"` // default earshot-log
 	Prefix string `yaml:"prefix"`
 	Origin string `yaml:"origin"` // the log's name, such as example.org/earshot/2026
+	// Retain puts what is written under COMPLIANCE retention for that long (2190d), where the bucket
+	// has object lock. It cannot be shortened by anybody; empty means none.
+	Retain string `yaml:"retain"`
+
+	retain time.Duration
 }
 
 // LayoutConfig is retention.Layout as it is written down.
@@ -122,6 +128,12 @@ func (c *Config) check() error {
 		return errors.New("log.origin is missing: a name of your own for the log, such as example.org/earshot/2026")
 	case c.Workers < 0 || c.Workers > 256:
 		return fmt.Errorf("workers: %d is not between 1 and 256", c.Workers)
+	}
+	if c.Log.Retain != "" {
+		var err error
+		if c.Log.retain, err = policies.ParseLength(c.Log.Retain); err != nil {
+			return fmt.Errorf("log.retain: %w", err)
+		}
 	}
 	_, err := c.layout()
 	return err
@@ -288,7 +300,7 @@ func (i *installation) tiles(ctx context.Context) (*storage.Folder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the log's bucket: %w", err)
 	}
-	return b.Folder(i.cfg.Log.Prefix, 0), nil
+	return b.Folder(i.cfg.Log.Prefix, i.cfg.Log.retain), nil
 }
 
 // loadPolicies reads all policies of a folder; every error of every file is shown at once.

@@ -70,7 +70,7 @@ func (a *app) diagnose(ctx context.Context) func(yield func(finding) bool) {
 			return
 		}
 		defer i.close()
-		if !yield(clockSkew(ctx, i.options.Endpoint)) {
+		if !yield(clockSkew(ctx, i.options.Endpoint)) || !yield(checkCredentials(ctx, i)) {
 			return
 		}
 		if err := a.openRest(ctx, i); err != nil {
@@ -129,6 +129,22 @@ func clockSkew(ctx context.Context, endpoint string) finding {
 		return finding{"store and clock", "warning", fmt.Sprintf("our clock and the store's differ by %s", skew.Round(time.Second)), "set the clock (NTP)"}
 	}
 	return finding{Check: "store and clock", Level: "ok", Detail: endpoint}
+}
+
+// checkCredentials asks the store for the log's bucket, which is there in any installation.
+func checkCredentials(ctx context.Context, i *installation) finding {
+	_, err := i.store.Bucket(ctx, i.cfg.Log.Bucket)
+	switch {
+	case errors.Is(err, storage.ErrCredentials):
+		return finding{"credentials", "fault", oneLine(err), "set $EARSHOT_ACCESS_KEY and $EARSHOT_SECRET_KEY, or the files that store.access_key_file and store.secret_key_file name"}
+	case errors.Is(err, storage.ErrDenied):
+		return finding{"credentials", "fault", oneLine(err), "the store knows them or not, and does not let them read the log's bucket"}
+	case errors.Is(err, storage.ErrNotFound):
+		return finding{"credentials", "fault", "the log's bucket " + i.cfg.Log.Bucket + " is not there", "make it, best with object lock; if there was one, restore it, and do not run init again"}
+	case err != nil:
+		return finding{"credentials", "fault", oneLine(err), "does the store run?"}
+	}
+	return finding{Check: "credentials", Level: "ok"}
 }
 
 func checkBucket(ctx context.Context, store *storage.Store, name string) []finding {
@@ -201,9 +217,12 @@ func checkLogBucket(ctx context.Context, i *installation) []finding {
 	if err != nil {
 		return []finding{{check, "fault", oneLine(err), "make the bucket, best with object lock"}}
 	}
-	if b.Locking() {
-		out = append(out, finding{Check: check, Level: "ok", Detail: "object lock is on"})
-	} else {
+	switch {
+	case b.Locking() && i.cfg.Log.retain > 0:
+		out = append(out, finding{Check: check, Level: "ok", Detail: "what is written to it is locked for " + i.cfg.Log.Retain})
+	case b.Locking():
+		out = append(out, finding{check, "warning", "object lock is on, but nothing is put under retention", "set log.retain, or a default retention of the bucket"})
+	default:
 		out = append(out, finding{check, "warning", "no object lock: who may write to the bucket can remove the log", "use a bucket with object lock, in another account"})
 	}
 	for _, p := range i.policies {

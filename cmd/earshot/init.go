@@ -24,6 +24,7 @@ keys: keys            # the log's signing key and the key of its pseudonyms; kee
 log:
   bucket: earshot-log # better in another account, with object lock
   origin: %s
+  # retain: 2190d     # COMPLIANCE retention of everything written to it; nobody can shorten it
 policies: policies    # every .yaml in it is in force
 spool: spool          # sound under redaction; files there have no names and go with the process
 

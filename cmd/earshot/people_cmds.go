@@ -3,12 +3,14 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"time"
 
 	"earshot"
+	"earshot/policies"
 
 	"github.com/spf13/cobra"
 )
@@ -24,6 +26,9 @@ func newHoldPlace(a *app) *cobra.Command {
 		`Nothing that a hold covers is redacted or deleted while it stands, not even if a run that says so has been
 approved already. Several conditions narrow a hold.`, cobra.NoArgs,
 		func(cmd *cobra.Command, _ []string) error {
+			if h.Matter == "" {
+				return fmt.Errorf("%w: --matter is mandatory: what is the hold for?", errUsage)
+			}
 			var err error
 			for text, to := range map[*string]*time.Time{&from: &h.From, &to: &h.To} {
 				if *text == "" {
@@ -111,7 +116,8 @@ func holdScope(h earshot.Hold) string {
 }
 
 func newSubject(a *app) *cobra.Command {
-	return group("subject", "Tell earshot what is known of data subjects", newSubjectImport(a), newSubjectShow(a))
+	return group("subject", "Tell earshot what is known of data subjects, and what they ask for",
+		newSubjectImport(a), newSubjectShow(a), newSubjectErase(a), newSubjectClose(a))
 }
 
 // subjectLine is a data subject as JSON Lines have it, with periods that people can write.
@@ -124,7 +130,7 @@ func newSubjectImport(a *app) *cobra.Command {
 	return command("import", "Read data subjects from standard input, one JSON object a line",
 		`Fields: id (a pseudonym, never a name), declared_minor, declared_age, last_active, auto_delete (such as 90d),
 dont_save, no_human_review, consents [{purpose, given_at, withdrawn_at, proof}]. A line replaces what was known
-of the subject. Lines that are wrong are named and left out; nothing is half read.`, cobra.NoArgs,
+of the subject. If any line is wrong nothing is stored, and all wrong lines are named.`, cobra.NoArgs,
 		func(cmd *cobra.Command, _ []string) error {
 			subjects, err := readSubjects(a.in)
 			if err != nil {
@@ -145,9 +151,10 @@ of the subject. Lines that are wrong are named and left out; nothing is half rea
 		})
 }
 
-// readSubjects reads all lines before anything is stored.
+// readSubjects reads all lines before anything is stored, and names every one that is wrong.
 func readSubjects(r io.Reader) ([]earshot.Subject, error) {
 	var out []earshot.Subject
+	var errs []error
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 1<<20)
 	for n := 1; lines.Scan(); n++ {
@@ -155,43 +162,39 @@ func readSubjects(r io.Reader) ([]earshot.Subject, error) {
 		if text == "" {
 			continue
 		}
-		var s subjectLine
-		dec := json.NewDecoder(strings.NewReader(text))
-		dec.DisallowUnknownFields()
-		if err := dec.Decode(&s); err != nil {
-			return nil, fmt.Errorf("line %d: %w; nothing was stored", n, err)
+		s, err := readSubject(text)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("line %d: %w", n, err))
 		}
-		if s.ID == "" {
-			return nil, fmt.Errorf("line %d: id is missing; nothing was stored", n)
-		}
-		if s.AutoDelete != "" {
-			d, err := parsePeriod(s.AutoDelete)
-			if err != nil {
-				return nil, fmt.Errorf("line %d: auto_delete: %w; nothing was stored", n, err)
-			}
-			s.Subject.AutoDelete = d
-		}
-		for i := range s.Consents {
-			s.Consents[i].Subject = s.ID
-		}
-		out = append(out, s.Subject)
+		out = append(out, s)
 	}
-	return out, lines.Err()
+	if err := errors.Join(append(errs, lines.Err())...); err != nil {
+		return nil, fmt.Errorf("nothing was stored: %w", err)
+	}
+	return out, nil
 }
 
-func parsePeriod(text string) (time.Duration, error) {
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		d, err := time.ParseDuration(days + "h")
-		if err != nil || d <= 0 || d > 100*365*time.Hour {
-			return 0, fmt.Errorf("%q is not a number of days", text)
+func readSubject(text string) (earshot.Subject, error) {
+	var s subjectLine
+	dec := json.NewDecoder(strings.NewReader(text))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&s); err != nil {
+		return s.Subject, err
+	}
+	if s.ID == "" {
+		return s.Subject, errors.New("id is missing")
+	}
+	if s.AutoDelete != "" {
+		d, err := policies.ParseLength(s.AutoDelete)
+		if err != nil {
+			return s.Subject, fmt.Errorf("auto_delete: %w", err)
 		}
-		return 24 * d, nil
+		s.Subject.AutoDelete = d
 	}
-	d, err := time.ParseDuration(text)
-	if err == nil && d <= 0 {
-		err = fmt.Errorf("%q is not a period", text)
+	for i := range s.Consents {
+		s.Consents[i].Subject = s.ID
 	}
-	return d, err
+	return s.Subject, nil
 }
 
 func newSubjectShow(a *app) *cobra.Command {
@@ -210,4 +213,44 @@ func newSubjectShow(a *app) *cobra.Command {
 		}
 		return json.NewEncoder(a.out).Encode(s)
 	})
+}
+
+func newSubjectErase(a *app) *cobra.Command {
+	var days int
+	c := command("erase ID", "File a data subject's request for erasure",
+		`Every recording of the subject becomes due at once, and the next plan deletes it with everything derived from
+it; only legal holds and object locks come before that. The request stands, and catches recordings that arrive
+late, until earshot subject close.`, cobra.ExactArgs(1),
+		func(cmd *cobra.Command, args []string) error {
+			i, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer i.close()
+			r, err := i.runner.FileRequest(cmd.Context(), earshot.RequestErasure, earshot.SubjectID(args[0]), time.Duration(days)*24*time.Hour)
+			if err != nil {
+				return err
+			}
+			return a.emit(r, func(w io.Writer) {
+				fmt.Fprintf(w, "%s is filed, to be answered by %s; next: earshot plan\n", r.ID, r.DueAt.Format(time.DateOnly))
+			})
+		})
+	c.Flags().IntVar(&days, "days", 30, "days within which the law wants an answer")
+	return c
+}
+
+func newSubjectClose(a *app) *cobra.Command {
+	return command("close ID", "Close a data subject's open requests", "Recordings that arrive later are treated by the policies alone.", cobra.ExactArgs(1),
+		func(cmd *cobra.Command, args []string) error {
+			i, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer i.close()
+			n, err := i.runner.CloseRequests(cmd.Context(), earshot.SubjectID(args[0]))
+			if err != nil {
+				return err
+			}
+			return a.emit(map[string]int{"closed": n}, func(w io.Writer) { fmt.Fprintf(w, "%d request(s) closed\n", n) })
+		})
 }

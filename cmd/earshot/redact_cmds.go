@@ -211,6 +211,9 @@ func (a *app) redact(ctx context.Context, in, out string, o redactOptions) error
 	if _, err := os.Lstat(out); err == nil && !o.force && out != "-" && !needsStore(out) {
 		return fmt.Errorf("%s exists; --force replaces it", out)
 	}
+	if info, err := os.Lstat(out); err == nil && !info.Mode().IsRegular() && out != "-" && !needsStore(out) {
+		return fmt.Errorf("%s is not a regular file; for standard output write -", out)
+	}
 	i, err := a.maybeConnect(ctx, in, out)
 	if err != nil {
 		return err
@@ -299,6 +302,9 @@ func (a *app) deliver(ctx context.Context, i *installation, src *source, tmp *os
 }
 
 func (a *app) reportRedaction(r redact.Report, out string) error {
+	if len(r.Asked) > 0 && len(r.Erased) == 0 {
+		a.say("earshot: the spans lie beyond the end of the recording (%s): nothing of the sound was erased", r.Length)
+	}
 	if a.json {
 		if out == "-" {
 			return json.NewEncoder(a.err).Encode(r)

@@ -192,7 +192,7 @@ action; apply again goes on.`, cobra.ExactArgs(1),
 }
 
 func printApplied(w io.Writer, d retention.Applied) {
-	fmt.Fprintf(w, "run %s is %s: %d deleted, %d redacted, %d skipped, %d failed, %d unfinished; %s freed\n",
+	fmt.Fprintf(w, "run %s (%s): %d deleted, %d redacted, %d skipped, %d failed, %d unfinished; %s freed\n",
 		d.Run.ID, d.Run.State, d.Deleted, d.Redacted, d.Skipped, d.Failed, d.Unfinished, bytesText(d.BytesFreed))
 }
 

@@ -91,6 +91,10 @@ func next(p *policies.Policy, last, now time.Time) time.Time {
 // Run runs policies as they come due until ctx ends; then the action under way is finished and
 // ctx's error returned.
 func (s *Schedule) Run(ctx context.Context) error {
+	// What a crash left open does not wait for the next run.
+	if _, err := s.o.Runner.Settle(ctx); err != nil {
+		s.o.Logger.WarnContext(ctx, "settling what was cut off", "err", err)
+	}
 	due := map[string]time.Time{}
 	for _, j := range s.jobs {
 		last, err := s.o.Catalog.LastRun(ctx, j.Name())
