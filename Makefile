@@ -28,8 +28,8 @@ fuzz: ## ten minutes for each fuzz target: FUZZTIME=1m make fuzz for less
 bench:
 	go test -run '^$$' -bench . -benchmem ./audit ./policies ./redact ./retention
 
-bench-redact:
-	go test -run '^$$' -bench Redact -benchmem ./redact
+bench-redact: ## whole processes beside ffmpeg, sox and cp
+	go run ./scripts/benchredact
 
 kills: ## the kill -9 loop for longer
 	EARSHOT_KILLS=1000 go test -timeout 2h -run TestKillNine -v ./cmd/earshot

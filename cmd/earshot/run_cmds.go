@@ -93,6 +93,7 @@ shows it again. A plan beyond a policy's limits needs approvals before it can be
 
 func newShow(a *app) *cobra.Command {
 	var limit int
+	var review bool
 	c := command("show [RUN]", "Show a run with its actions and their reasons, or list the latest runs",
 		"With --json each action is a line; the first line is the run itself.", cobra.MaximumNArgs(1),
 		func(cmd *cobra.Command, args []string) error {
@@ -101,6 +102,9 @@ func newShow(a *app) *cobra.Command {
 				return err
 			}
 			defer i.close()
+			if review {
+				return a.showReviews(cmd.Context(), i)
+			}
 			if len(args) == 1 {
 				run, err := i.db.Run(cmd.Context(), earshot.RunID(args[0]))
 				if err != nil {
@@ -121,6 +125,7 @@ func newShow(a *app) *cobra.Command {
 			}
 			return nil
 		})
+	c.Flags().BoolVar(&review, "review", false, "show the recordings that wait for a person, and why")
 	c.Flags().IntVar(&limit, "limit", 0, "show at most that many actions (default: all)")
 	return c
 }

@@ -63,6 +63,35 @@ func (a *app) showRun(ctx context.Context, i *installation, run earshot.Run, lim
 	return nil
 }
 
+// showReviews lists what is for a person to decide.
+func (a *app) showReviews(ctx context.Context, i *installation) error {
+	seen := map[string]bool{}
+	for _, p := range i.policies {
+		s := p.Scope()
+		for after := ""; ; {
+			rows, err := i.db.Decided(ctx, s.Bucket, s.Prefix, earshot.Review.String(), after, 500)
+			if err != nil {
+				return err
+			}
+			for _, r := range rows {
+				after = r.Recording.ID.Key
+				name := s.Bucket + "/" + after // scopes may overlap
+				if seen[name] {
+					continue
+				}
+				seen[name] = true
+				if err := a.emit(r, func(w io.Writer) { fmt.Fprintf(w, "s3://%s/%s  %s: %s\n", s.Bucket, after, r.Rule, r.Reason) }); err != nil {
+					return err
+				}
+			}
+			if len(rows) < 500 {
+				break
+			}
+		}
+	}
+	return nil
+}
+
 func printRun(w io.Writer, run earshot.Run) {
 	fmt.Fprintf(w, "\nrun     %s (%s), as of %s\npolicy  %s\ndigest  %s\n", run.ID, run.State, run.AsOf.Format("2006-01-02 15:04:05 MST"), run.Policy, run.Digest)
 	fmt.Fprintf(w, "of %d recordings: %d actions, %d kept, %d held, %d for review\n", run.Considered, run.Actions, run.Kept, run.Held, run.ForReview)

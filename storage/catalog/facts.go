@@ -208,3 +208,26 @@ const (
 	RuleHold = "hold"
 	RuleLock = "object-lock"
 )
+
+// Decided lists up to limit recordings below a prefix of which a disposition was said last, in order
+// of key, from the first key after `after`.
+func (d *DB) Decided(ctx context.Context, bucket, prefix, disposition, after string, limit int) ([]Row, error) {
+	query, args := "select "+rowColumns+" from recordings where gone_at = 0 and bucket = $1 and key >= $2 and key > $3 and disposition = $4", []any{bucket, prefix, after, disposition}
+	if end := prefixEnd(prefix); end != "" {
+		query, args = query+" and key < $5", append(args, end)
+	}
+	rows, err := d.db.QueryContext(ctx, fmt.Sprintf("%s order by key limit %d", query, limit), args...)
+	if err != nil {
+		return nil, fmt.Errorf("listing decisions: %w", err)
+	}
+	defer rows.Close()
+	var out []Row
+	for rows.Next() {
+		r, _, err := scanRow(rows)
+		if err != nil {
+			return nil, fmt.Errorf("listing decisions: %w", err)
+		}
+		out = append(out, r)
+	}
+	return out, rows.Err()
+}
