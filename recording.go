@@ -28,10 +28,12 @@ type SubjectID string
 
 // Recording is what a listing and the object's metadata say of one stored recording.
 type Recording struct {
-	ID       RecordingID `json:"id"`
-	ETag     string      `json:"etag"` // as the store gave it, without quotes
-	Size     int64       `json:"size"` // bytes
-	StoredAt time.Time   `json:"stored_at"`
+	ID   RecordingID `json:"id"`
+	ETag string      `json:"etag"` // as the store gave it, without quotes
+	// Hidden says that it lies behind a delete marker: readers do not see it, the store still has it.
+	Hidden   bool      `json:"hidden,omitempty"`
+	Size     int64     `json:"size"` // bytes
+	StoredAt time.Time `json:"stored_at"`
 	// CapturedAt is when the device heard it. It is the zero time where nothing says so, and
 	// where what was said cannot be true (before 2000, or after StoredAt by more than a day).
 	CapturedAt time.Time `json:"captured_at,omitzero"`

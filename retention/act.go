@@ -181,7 +181,7 @@ func (r *Runner) destroy(ctx context.Context, b *storage.Bucket, a earshot.Actio
 		return abandoned("hold"), nil
 	case held:
 		return stopped("hold", len(before)), nil
-	case ours == 0, len(before) == 0: // it is the current version, as planned; or it is gone
+	case len(before) == 0, newest(before, ours): // it is gone; or it is what was planned for
 	case recovering && ours < 0: // ours went last, so all of it is gone; what lies there is newer
 		return verdict{outcome: audit.Outcome{Result: "ok", Code: "newer_version", VersionsAfter: len(before)}, state: earshot.ActionDone}, nil
 	case recovering:
@@ -209,6 +209,12 @@ func (r *Runner) destroy(ctx context.Context, b *storage.Bucket, a earshot.Actio
 	}
 	v.effect.Gone = v.outcome.VersionsAfter == 0
 	return v, nil
+}
+
+// newest reports whether versions[at] is the newest that holds data: only delete markers, which
+// hide and do not replace, lie over it.
+func newest(versions []storage.Version, at int) bool {
+	return at >= 0 && !slices.ContainsFunc(versions[:at], func(v storage.Version) bool { return !v.Marker })
 }
 
 // destroy destroys the versions, the newest last, gives up unfinished uploads and looks afresh. It

@@ -202,6 +202,10 @@ func why(d earshot.Decision) string {
 // complete finds the companions of a recording that is to be disposed of. A companion that the
 // policy wants a person to look at makes the whole recording one for review.
 func (r *Runner) complete(ctx context.Context, res *resolved) error {
+	if res.known.Recording.Hidden && res.decision.Disposition == earshot.Redact {
+		res.review("hidden", "somebody hid it behind a delete marker, and a redacted copy would show it again: restore it or let a rule delete it")
+		return nil
+	}
 	b, err := r.bucket(ctx, res.known.Recording.ID.Bucket)
 	if err != nil {
 		return err

@@ -145,6 +145,10 @@ func deaf(k *catalog.Known, kind earshot.Kind, why string) error {
 func (r *Runner) askHead(ctx context.Context, b *storage.Bucket, out *resolved) error {
 	k := &out.known
 	head, err := b.Head(ctx, k.Recording.ID.Key, "")
+	hidden := false
+	if errors.Is(err, storage.ErrNotFound) && b.Versioning() != storage.Unversioned {
+		head, hidden, err = headBelowMarkers(ctx, b, k.Recording.ID.Key)
+	}
 	if err != nil {
 		return err
 	}
@@ -157,7 +161,7 @@ func (r *Runner) askHead(ctx context.Context, b *storage.Bucket, out *resolved) 
 		k.Heard, k.Erased, k.Length = nil, nil, 0
 	}
 	out.head = &head
-	fresh := earshot.Recording{ID: head.ID, ETag: head.ETag, Size: head.Size, StoredAt: head.StoredAt}
+	fresh := earshot.Recording{ID: head.ID, ETag: head.ETag, Size: head.Size, StoredAt: head.StoredAt, Hidden: hidden}
 	r.layout.describe(&fresh)
 	k.HeadKnown, k.Fault = true, ""
 	if err := r.layout.describeHead(&fresh, head.Metadata, head.Tags); err != nil {
@@ -168,6 +172,22 @@ func (r *Runner) askHead(ctx context.Context, b *storage.Bucket, out *resolved) 
 	}
 	k.Recording = fresh
 	return nil
+}
+
+// headBelowMarkers reads the metadata of what lies hidden behind delete markers.
+func headBelowMarkers(ctx context.Context, b *storage.Bucket, key string) (storage.Head, bool, error) {
+	versions, err := b.Versions(ctx, key)
+	if err != nil {
+		return storage.Head{}, false, err
+	}
+	for i, v := range versions {
+		if v.Marker {
+			continue
+		}
+		head, err := b.Head(ctx, key, v.ID.Version)
+		return head, i > 0, err
+	}
+	return storage.Head{}, false, fmt.Errorf("reading metadata: %w", storage.ErrNotFound)
 }
 
 // askWake looks for what the assistant itself wrote about the wake word: an event companion, or the

@@ -152,3 +152,56 @@ func TestOneRecordingThatCannotBeReadDoesNotStopTheOthers(t *testing.T) {
 	}
 	w.verified()
 }
+
+// hide puts a delete marker over the object, as an app's "delete" does in a bucket that keeps
+// versions.
+func (w *world) hide(key string) {
+	w.tb.Helper()
+	u, err := url.Parse(w.o.Endpoint)
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	c, err := minio.New(u.Host, &minio.Options{Creds: credentials.NewStaticV4(w.o.AccessKey, w.o.SecretKey, ""), Region: "us-east-1"})
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	if err := c.RemoveObject(w.tb.Context(), w.name, key, minio.RemoveObjectOptions{}); err != nil {
+		w.tb.Fatal(err)
+	}
+}
+
+// TestWhatSomebodyOnlyHidIsDestroyed: a delete marker hides a recording from readers; what is due
+// must go all the same, and what is to be redacted must not come to light again.
+func TestWhatSomebodyOnlyHidIsDestroyed(t *testing.T) {
+	for _, when := range []string{"before the scan", "between plan and apply"} {
+		t.Run(when, func(t *testing.T) {
+			w := newWorld(t, storagetest.Embedded(t), true, false)
+			w.put("clips/s1/old.wav", clip(100), w.ago(400))
+			w.put("clips/s1/talk.wav", clip(8000), w.ago(5))
+			w.put("events/talk.json", event(300, 500), nil)
+			w.hide("clips/s1/talk.wav")
+			if when == "before the scan" {
+				w.hide("clips/s1/old.wav")
+			}
+			p := w.mustStart()
+			defer p.stop()
+			planned, err := p.plan(t.Context())
+			if err != nil || planned.Deletes != 1 || planned.Redacts != 0 {
+				t.Fatalf("%+v, %v, want the deletion alone", planned, err)
+			}
+			if when != "before the scan" {
+				w.hide("clips/s1/old.wav")
+			}
+			if done, err := p.runner.Apply(t.Context(), planned.Run.ID); err != nil || done.Deleted != 1 {
+				t.Fatalf("%+v, %v", done, err)
+			}
+			if left, err := w.plain.Present(t.Context(), "clips/s1/old.wav"); err != nil || !left.Gone() {
+				t.Errorf("left: %+v, %v", left, err)
+			}
+			if left, err := w.plain.Present(t.Context(), "clips/s1/talk.wav"); err != nil || len(left.Versions) != 2 {
+				t.Errorf("what is for review was touched: %+v, %v", left, err)
+			}
+			w.verified()
+		})
+	}
+}

@@ -116,7 +116,7 @@ func (f *Folder) put(ctx context.Context, key string, data []byte, opts minio.Pu
 // Keys streams the folder's keys in order, without the prefix.
 func (f *Folder) Keys(ctx context.Context, below string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		for rec, err := range f.bucket.List(ctx, f.prefix+below, "") {
+		for rec, err := range f.bucket.list(ctx, f.prefix+below, "", false) {
 			if !yield(strings.TrimPrefix(rec.ID.Key, f.prefix), err) || err != nil {
 				return
 			}

@@ -46,27 +46,38 @@ func (b *Bucket) Versioning() Versioning { return b.versioning }
 // Locking reports whether the bucket can hold locked objects.
 func (b *Bucket) Locking() bool { return b.locking }
 
-// List streams the current objects below prefix, in order of key, from the first key after
-// `after`. Only what a listing knows is filled in: ID without version, ETag, Size, StoredAt.
-// A listing that breaks is taken up again after the last key; when that fails too the stream
-// ends with the error.
+// List streams the objects below prefix, in order of key, from the first key after `after`: the
+// current ones, and in a bucket that keeps versions also those that lie hidden behind a delete
+// marker, as the newest version below it. Only what a listing knows is filled in: ID without
+// version, ETag, Size, StoredAt. A listing that breaks is taken up again after the last key; when
+// that fails too the stream ends with the error.
 func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[earshot.Recording, error] {
+	return b.list(ctx, prefix, after, b.versioning != Unversioned)
+}
+
+func (b *Bucket) list(ctx context.Context, prefix, after string, hidden bool) iter.Seq2[earshot.Recording, error] {
 	return func(yield func(earshot.Recording, error) bool) {
 		noOwner := false
 		failures := 0
 		for {
-			opts := minio.ListObjectsOptions{Prefix: prefix, Recursive: true, StartAfter: after, FetchOwner: &noOwner}
+			opts := minio.ListObjectsOptions{Prefix: prefix, Recursive: true, StartAfter: after, FetchOwner: &noOwner, WithVersions: hidden}
 			var broke error
 			for o := range b.core.ListObjectsIter(ctx, b.name, opts) {
 				if o.Err != nil {
 					broke = classify(o.Err)
 					break
 				}
-				failures, after = 0, o.Key
+				failures = 0
+				if o.IsDeleteMarker || o.Key == after && after != "" {
+					continue // a marker is not a recording; older versions share the newest one's fate
+				}
+				after = o.Key
 				if strings.HasSuffix(o.Key, "/") && o.Size == 0 {
 					continue // a folder marker, as consoles make them
 				}
-				if !yield(b.recording(o), nil) {
+				rec := b.recording(o)
+				rec.ID.Version = ""
+				if !yield(rec, nil) {
 					return
 				}
 			}

@@ -3,6 +3,7 @@ package storagetest
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/url"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"earshot"
 	"earshot/storage"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 )
@@ -99,8 +101,17 @@ func testMarker(t *testing.T, o storage.Options) {
 	if err := foreign(t, o).RemoveObject(t.Context(), b.Name(), "a.wav", minio.RemoveObjectOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	put(t, b, "b.wav", "older")
+	put(t, b, "b.wav", "newer sound")
+	var listed []string
 	for rec, err := range b.List(t.Context(), "", "") {
-		t.Errorf("the listing shows a hidden object: %v, %v", rec, err)
+		if err != nil {
+			t.Fatal(err)
+		}
+		listed = append(listed, fmt.Sprint(rec.ID.Key, " ", rec.Size))
+	}
+	if diff := cmp.Diff([]string{"a.wav 5", "b.wav 11"}, listed); diff != "" {
+		t.Errorf("a listing shows what is hidden, and the newest version of each key (-want +got):\n%s", diff)
 	}
 	p := present(t, b, "a.wav")
 	if len(p.Versions) != 2 || !p.Versions[0].Marker || p.Versions[1].Marker {
