@@ -47,10 +47,11 @@ func (t *trimmer) vtt(text string) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if kept == "" {
+		if len(kept.lines) == 0 {
 			continue
 		}
-		fmt.Fprintf(&out, "\n%s --> %s%s\n%s\n", cueTime(t.moved(c.start), '.'), cueTime(t.moved(c.end), '.'), c.settings, kept)
+		fmt.Fprintf(&out, "\n%s --> %s%s\n%s\n", cueTime(t.moved(kept.start), '.'), cueTime(t.moved(kept.end), '.'),
+			kept.settings, strings.Join(kept.lines, "\n"))
 	}
 	return []byte(out.String()), nil
 }
@@ -147,23 +148,25 @@ func cueTime(d time.Duration, point byte) string {
 
 var inlineTime = regexp.MustCompile(`<(\d[\d:.]*)>`)
 
-// timedLines is what is left of a WebVTT cue's text; empty where nothing is.
-func (t *trimmer) timedLines(c cue) (string, error) {
+// timedLines is what is left of a WebVTT cue: no lines where nothing is. The cue is narrowed to what
+// is kept of it, and where a word went between two others the first one's end is marked, so that no
+// word seems to have been spoken for longer than it was.
+func (t *trimmer) timedLines(c cue) (cue, error) {
 	text := strings.Join(c.lines, "\n")
 	marks := inlineTime.FindAllStringSubmatchIndex(text, -1)
 	if len(marks) == 0 {
 		if t.gone(c.start, c.end) {
 			t.report.Removed++
-			return "", nil
+			return cue{}, nil
 		}
 		t.report.Kept++
-		return text, nil
+		return c, nil
 	}
 	starts, pieces := []time.Duration{c.start}, []string{text[:marks[0][0]]}
 	for i, m := range marks {
 		at, ok := parseCueTime(text[m[2]:m[3]])
 		if !ok || at < starts[i] || at > c.end {
-			return "", opaque.At(0, "a word with unreadable times")
+			return cue{}, opaque.At(0, "a word with unreadable times")
 		}
 		end := len(text)
 		if i+1 < len(marks) {
@@ -171,24 +174,31 @@ func (t *trimmer) timedLines(c cue) (string, error) {
 		}
 		starts, pieces = append(starts, at), append(pieces, text[m[1]:end])
 	}
+	starts = append(starts, c.end)
+	kept := cue{settings: c.settings, start: -1}
 	var out strings.Builder
 	for i, piece := range pieces {
-		end := c.end
-		if i+1 < len(starts) {
-			end = starts[i+1]
-		}
 		if strings.TrimSpace(piece) == "" {
 			continue
 		}
-		if t.gone(starts[i], end) {
+		if t.gone(starts[i], starts[i+1]) {
 			t.report.Removed++
 			continue
 		}
 		t.report.Kept++
-		if i > 0 {
+		if kept.start < 0 {
+			kept.start = starts[i]
+		} else {
+			if kept.end < starts[i] {
+				fmt.Fprintf(&out, "<%s>", cueTime(t.moved(kept.end), '.'))
+			}
 			fmt.Fprintf(&out, "<%s>", cueTime(t.moved(starts[i]), '.'))
 		}
+		kept.end = starts[i+1]
 		out.WriteString(piece)
 	}
-	return strings.TrimRight(out.String(), " \n"), nil
+	if text := strings.Trim(out.String(), " \n"); text != "" {
+		kept.lines = []string{text}
+	}
+	return kept, nil
 }

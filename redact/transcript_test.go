@@ -48,7 +48,7 @@ func TestTrimTranscript(t *testing.T) {
 		},
 		"webvtt": {
 			in:   "WEBVTT - two people\n\nNOTE two\n\nintro\n00:00.000 --> 00:00.900 align:start\none\n\n00:00:01.000 --> 00:00:01.500\ntwo\n\n00:00.500 --> 00:03.000\nred <00:01.200>green <00:02.000>blue\n",
-			want: "WEBVTT\n\n00:00:00.000 --> 00:00:00.900 align:start\none\n\n00:00:00.500 --> 00:00:03.000\n<00:00:02.000>blue\n",
+			want: "WEBVTT\n\n00:00:00.000 --> 00:00:00.900 align:start\none\n\n00:00:02.000 --> 00:00:03.000\nblue\n",
 		},
 		"srt": {
 			in:   "1\r\n00:00:00,000 --> 00:00:00,900\r\none\r\nand a half\r\n\r\n2\r\n00:00:01,000 --> 00:00:02,500\r\ntwo\r\n\r\n3\r\n00:00:03,000 --> 00:00:04,000\r\nthree\r\n",
