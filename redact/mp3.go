@@ -34,18 +34,23 @@ type mp3Time struct {
 	offset          int64 // raw sample at which the content begins
 	length          int64 // of the content, in samples
 	reach           int64
+	gapless         bool  // a LAME tag names delay and padding
+	bridge          int64 // frames that a cut leaves between two pieces of sound; 0 where nothing is cut
 }
 
-func newMP3Time(s *mpeg.Stream) mp3Time {
+func newMP3Time(s *mpeg.Stream, fill mpeg.Fill) mp3Time {
 	t := mp3Time{
 		clock:  clock{int64(s.Head.Rate)},
-		frames: int64(s.Len()), samples: int64(s.Head.Samples()), reach: reachIII,
+		frames: int64(s.Len()), samples: int64(s.Head.Samples()), reach: reachIII, gapless: s.Info.Gapless(),
+	}
+	if fill == mpeg.Cut {
+		t.bridge = int64(s.Bridge())
 	}
 	if s.Head.Layer != 3 {
 		t.reach = reachII
 	}
 	t.length = t.frames * t.samples
-	if s.Info.Gapless() {
+	if t.gapless {
 		t.offset = int64(s.Info.Delay) + 529
 		t.length = max(0, t.length-t.offset-max(0, int64(s.Info.Padding)-529))
 	}
@@ -69,7 +74,8 @@ func (t mp3Time) cover(r run) mpeg.Run {
 		gmin := max(0, a-1632+576) / 576
 		first = gmin * 576 / t.samples
 	}
-	return mpeg.Run{From: int(max(0, first-1)), To: int(min(t.frames, last+1))}
+	margin := max(1, t.bridge)
+	return mpeg.Run{From: int(max(0, first-margin)), To: int(min(t.frames, last+margin))}
 }
 
 // snap takes a run to the beginning or the end of the file where its sound reaches that far.
@@ -83,8 +89,22 @@ func (t mp3Time) snap(r mpeg.Run) mpeg.Run {
 	return r
 }
 
-// heard is the content that depends on the frames of a run.
+// heard is the content that depends on the frames of a run. For a cut it is the content by which the
+// file becomes shorter: the bridge takes up some of what the run took, and fades into the sound on
+// both sides. What was asked for lies within it all the same, for the run has a margin.
 func (t mp3Time) heard(r mpeg.Run) run {
+	if t.bridge > 0 && (r.From > 0 || r.To < int(t.frames)) {
+		h := run{(int64(r.From)+t.bridge)*t.samples - t.offset, int64(r.To)*t.samples - t.offset}
+		switch {
+		case r.To == int(t.frames):
+			return run{int64(r.From)*t.samples - t.offset, t.length}
+		case r.From == 0 && t.gapless: // players leave out the bridge and the fade
+			return run{0, min(t.length, h.to+t.reach)}
+		case r.From == 0:
+			return run{0, h.to - t.bridge*t.samples}
+		}
+		return h
+	}
 	return run{
 		max(0, int64(r.From)*t.samples-t.offset),
 		max(0, min(t.length, int64(r.To)*t.samples+t.reach-t.offset)),
@@ -128,7 +148,7 @@ func (mp3Codec) Inspect(src io.ReaderAt, size int64) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	t := newMP3Time(s)
+	t := newMP3Time(s, mpeg.Silence)
 	return Info{
 		Coding: earshot.CodingMP3, Format: mp3Format(s), SampleRate: s.Head.Rate, Channels: s.Head.Channels(),
 		Length: t.endAt(t.length), Leaks: mp3Leaks(s),
@@ -177,8 +197,8 @@ func (mp3Codec) Redact(dst io.Writer, src io.ReaderAt, size int64, e Edit) (Repo
 	if err := agreeMP3(s, src, size); err != nil {
 		return Report{}, err
 	}
-	t := newMP3Time(s)
 	fill := map[earshot.Fill]mpeg.Fill{earshot.FillSilence: mpeg.Silence, earshot.FillTone: mpeg.Tone, earshot.FillCut: mpeg.Cut}[e.Fill]
+	t := newMP3Time(s, fill)
 	runs, err := t.settle(s, e.Spans, fill)
 	if err != nil {
 		return Report{}, err

@@ -28,10 +28,13 @@ type Info struct {
 
 // Report is what a redaction did.
 type Report struct {
-	Coding      earshot.Coding
-	Fill        earshot.Fill
-	Asked       earshot.Spans // merged; a span may reach earshot.ToEnd
-	Erased      earshot.Spans // really erased, in the input's timeline, widened to the coding's grain
+	Coding earshot.Coding
+	Fill   earshot.Fill
+	Asked  earshot.Spans // merged; a span may reach earshot.ToEnd
+	// Erased is what was really erased, in the input's timeline, widened to the coding's grain. Where
+	// it was cut, the output is shorter by exactly these spans; a lossy coding's sound may fade within
+	// 50 ms of the joint (GRAIN.md).
+	Erased      earshot.Spans
 	Stripped    []Leak
 	Before      earshot.Digest // SHA-256 of the input
 	After       earshot.Digest // SHA-256 of the output

@@ -28,7 +28,7 @@ func (mp3Codec) verify(src io.ReaderAt, srcSize int64, dst io.ReaderAt, dstSize 
 	}
 	p := mp3Proof{
 		r: r, in: newMP3Walk(src, srcSize, head, false), out: newMP3Walk(dst, dstSize, head, true),
-		frames: count.n, fixed: count.fixed, inInfo: count.info,
+		frames: count.n, fixed: count.fixed, inInfo: count.info, unit: count.unit,
 	}
 	if err := p.timeline(); err != nil {
 		return err
@@ -51,6 +51,9 @@ type mp3Proof struct {
 	in, out         *mp3Walk
 	frames          int64 // of the input
 	fixed           bool
+	cut             bool
+	bridge          int64 // frames that stand where sound was cut out of the middle
+	unit            int   // free format: bytes of a frame without padding
 	inInfo, outInfo []byte
 	runs            []run // frames replaced, in the input
 	owned           []run // bits of the output's main data that frames own
@@ -68,23 +71,38 @@ func (p *mp3Proof) timeline() error {
 		offset = delay + 529
 		length = max(0, length-offset-max(0, padding-529))
 	}
+	gapless := offset > 0
+	if p.cut = p.r.Fill == earshot.FillCut; p.cut {
+		p.bridge = p.bridgeOf()
+	}
 	c := clock{p.in.rate}
 	if p.r.Length != c.endAt(length) {
 		return unproved("the length of the sound is reported wrongly")
 	}
 	for _, e := range c.runs(p.r.Erased, length) {
-		f := run{(e.from + offset) / samples, (e.to + offset - reach) / samples}
+		from, to := e.from+offset, e.to+offset-reach
+		if p.cut { // the bridge takes up some of the time of what was cut
+			to += reach
+			switch {
+			case e.to == length:
+			case e.from > 0:
+				from -= p.bridge * samples
+			case gapless:
+				to -= reach
+			default:
+				to += p.bridge * samples
+			}
+		}
 		if e.from == 0 {
-			f.from = 0
-		} else if (e.from+offset)%samples != 0 {
-			return unproved("an erased span does not begin with a frame")
+			from = 0
 		}
 		if e.to == length {
-			f.to = p.frames
-		} else if (e.to+offset-reach)%samples != 0 {
-			return unproved("an erased span does not end with a frame")
+			to = p.frames * samples
 		}
-		p.runs = append(p.runs, f)
+		if from%samples != 0 || to%samples != 0 || from < 0 || to > p.frames*samples {
+			return unproved("an erased span does not begin or end with a frame")
+		}
+		p.runs = append(p.runs, run{from / samples, to / samples})
 	}
 	if length == 0 && len(p.r.Asked) > 0 {
 		p.runs = []run{{0, p.frames}}
@@ -185,8 +203,18 @@ func (p *mp3Proof) settle(to int64) error {
 	return nil
 }
 
-// replaced checks the frames that took a run's place. They are as many as before; a cut leaves as
-// many as the next kept frame's main data needs, one at least if sound stands on both sides.
+// bridgeOf is one frame, but in free format as many as hold the most that main_data_begin can ask.
+func (p *mp3Proof) bridgeOf() int64 {
+	if p.in.layer != 3 || p.in.like[2]>>4 != 0 {
+		return 1
+	}
+	most := int64(1)<<p.in.backBits - 1
+	slot := max(1, int64(p.unit-4-p.in.side))
+	return (most + slot - 1) / slot
+}
+
+// replaced checks the frames that took a run's place. They are as many as before; a cut leaves the
+// bridge, but nothing at the end of the file.
 func (p *mp3Proof) replaced(r run) error {
 	sizes := make([]int, 0, 64)
 	for range r.to - r.from {
@@ -199,22 +227,14 @@ func (p *mp3Proof) replaced(r run) error {
 		}
 	}
 	want := r.to - r.from
-	need := 0
-	if p.r.Fill == earshot.FillCut {
-		want = 1
+	if p.cut {
+		want = p.bridge
 		if r.to == p.frames && r.from > 0 {
 			want = 0
 		}
-		if r.to < p.frames {
-			var err error
-			if need, err = p.in.peekBack(); err != nil {
-				return err
-			}
-		}
 	}
 	var first []byte
-	slots := 0
-	for i := int64(0); i < want || p.r.Fill == earshot.FillCut && want > 0 && slots < need; i++ {
+	for i := range want {
 		b, ok, err := p.out.next()
 		if err != nil || !ok {
 			return unproved("the output ends within an erased span: %v", err)
@@ -228,7 +248,6 @@ func (p *mp3Proof) replaced(r run) error {
 		} else if !bytes.Equal(first, b.lead[:4]) {
 			return unproved("silent frames of a span differ from each other")
 		}
-		slots += b.slot
 		if err := p.blank(b); err != nil {
 			return err
 		}

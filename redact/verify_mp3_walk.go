@@ -301,15 +301,3 @@ func (w *mp3Walk) main(at int64) []byte {
 	}
 	return w.memory[from:]
 }
-
-// peekBack is main_data_begin of the frame that comes next, 0 at the end.
-func (w *mp3Walk) peekBack() (int, error) {
-	b, err := w.r.Peek(int(min(mp3Sight, w.left)))
-	if err != nil && !errors.Is(err, io.EOF) {
-		return 0, fmt.Errorf("reading frames: %w", err)
-	}
-	if w.layer != 3 || len(b) < 6+w.side || !w.alike(b) {
-		return 0, nil
-	}
-	return int(bits.Get(b[w.leadOf(b)-w.side:], 0, w.backBits)), nil
-}

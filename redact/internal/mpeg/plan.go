@@ -167,7 +167,7 @@ func (p *Plan) relay(b *blanks, fill Fill) bool {
 	b.count = b.run.To - b.run.From
 	least := 1
 	if fill == Cut {
-		b.count = 1
+		b.count = s.Bridge()
 		if b.run.To == len(s.Frames) && b.run.From > 0 {
 			b.count = 0
 			return true
@@ -182,20 +182,29 @@ func (p *Plan) relay(b *blanks, fill Fill) bool {
 	if b.tone {
 		need = (s.Head.toneBits() + 7) / 8
 	}
-	for ; b.count <= max(8, b.run.To-b.run.From); b.count++ {
-		for index := least; index < 15; index++ {
-			b.head = s.Head.blank(index, false, false)
-			slot := b.head.size(s.free) - b.head.lead()
-			if slot > 0 && b.count*slot >= b.back && slot >= need {
-				b.slots = b.count * slot
-				return true
-			}
-			if s.Head.Free || s.Head.Layer != 3 {
-				break
-			}
+	for index := least; index < 15; index++ {
+		b.head = s.Head.blank(index, false, false)
+		slot := b.head.size(s.free) - b.head.lead()
+		if slot > 0 && b.count*slot >= b.back && slot >= need {
+			b.slots = b.count * slot
+			return true
+		}
+		if s.Head.Free || s.Head.Layer != 3 {
+			break
 		}
 	}
 	return false
+}
+
+// Bridge is the number of blank frames that a cut leaves: enough slots for the main data that any
+// frame may reach back for. Free format may need more than one, for all its frames are of one size.
+func (s *Stream) Bridge() int {
+	if !s.Head.Free || s.Head.Layer != 3 {
+		return 1
+	}
+	h := s.Head.blank(0, false, false)
+	slot := max(1, h.size(s.free)-h.lead())
+	return (s.Head.maxBack() + slot - 1) / slot
 }
 
 // trim sets delay and padding so that a gapless player begins and ends with whole sound where the
