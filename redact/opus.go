@@ -175,14 +175,22 @@ func opusLeaks(f *opusFile) []Leak {
 func (f *opusFile) plan(src io.ReaderAt, size int64, spans earshot.Spans) error {
 	asked := opusClock.runs(spans, f.length())
 	f.runs = make([][]run, len(f.links))
+	shown := make([]run, len(f.links)) // packets that show anything
 	link, n := -1, int64(0)
 	_, err := eachPacket(src, size, func(opuspacket.Head, int, ogg.Packet, int) error {
 		link, n = link+1, 0
+		shown[link].from = -1
 		return nil
 	}, func(_ ogg.Packet, position int64, d int) error {
 		l := f.links[link]
 		from := max(0, position-int64(l.head.PreSkip)) + l.at
 		to := max(0, min(l.content(), position+int64(d)-int64(l.head.PreSkip))) + l.at
+		if from < to {
+			shown[link].to = n + 1
+			if shown[link].from < 0 {
+				shown[link].from = n
+			}
+		}
 		for len(asked) > 0 && asked[0].to <= from && from < f.length() && asked[0].to < from {
 			asked = asked[1:]
 		}
@@ -199,6 +207,14 @@ func (f *opusFile) plan(src io.ReaderAt, size int64, spans earshot.Spans) error 
 		n++
 		return nil
 	})
+	for i, l := range f.links { // what shows nothing goes with the first and the last that does
+		if n := len(f.runs[i]); n > 0 && f.runs[i][0].from <= shown[i].from {
+			f.runs[i][0].from = 0
+		}
+		if n := len(f.runs[i]); n > 0 && f.runs[i][n-1].to >= shown[i].to {
+			f.runs[i][n-1].to = int64(l.packets)
+		}
+	}
 	if f.length() == 0 && len(spans) > 0 {
 		for i, l := range f.links {
 			f.runs[i] = appendRun(nil, run{0, int64(l.packets)})
@@ -248,7 +264,6 @@ type opusWriter struct {
 	at     int64 // granule position reached in the output
 	paged  int64 // granule position at which the current page began
 	trim   int64 // samples of the last packet that are not shown
-	filled int64 // of the current run, for a cut: samples of silence that stand for it
 	erased earshot.Spans
 }
 
@@ -305,36 +320,51 @@ func (w *opusWriter) sound(p ogg.Packet, position int64, d int) error {
 		return w.write(p.Data, d)
 	}
 	r := w.runs[0]
-	from, to := max(0, position-int64(l.head.PreSkip)), min(l.content(), position+int64(d)-int64(l.head.PreSkip))
-	if n == r.from {
-		w.filled = 0
+	from, to := max(0, position-int64(l.head.PreSkip)), max(0, min(l.content(), position+int64(d)-int64(l.head.PreSkip)))
+	last := n == int64(l.packets)-1
+	if w.cut && last {
+		w.trim = 0
 	}
+	switch {
+	case !w.cut:
+		w.erase(l, from, to)
+		return w.write(l.head.Silence(d), d)
+	case r.from == 0:
+		return w.cutHead(l, n, r.to, to)
+	case n == r.from && r.to < int64(l.packets): // between two pieces of sound: of the time of the cut it takes its own
+		return w.write(l.head.Silence(d), d)
+	}
+	w.erase(l, from, to)
+	return nil
+}
+
+func (w *opusWriter) erase(l opusLink, from, to int64) {
 	if from < to {
 		w.erased = append(w.erased, earshot.Span{Start: opusClock.startAt(from + l.at), End: opusClock.endAt(to + l.at)})
 	}
-	if w.cut && !w.bridge(r, l) {
-		if n == int64(l.packets)-1 {
-			w.trim = 0
-		}
-		return nil
-	}
-	w.filled += int64(d)
-	if w.cut && n == int64(l.packets)-1 {
-		w.trim = 0
-	}
-	return w.write(l.head.Silence(d), d)
 }
 
-// bridge reports whether a silent packet must stand where a cut is: one between two pieces of
-// sound, at the beginning as many as the decoder will drop, none at the end.
-func (w *opusWriter) bridge(r run, l opusLink) bool {
-	if r.to == int64(l.packets) && r.from > 0 {
-		return false
+// opusBridge is how much silence a cut leaves at the beginning: what the decoder drops, rounded up
+// to a frame.
+func opusBridge(preSkip int) int64 { return max(120, (int64(preSkip)+119)/120*120) }
+
+// cutHead deals with packet n, which shows sound up to to, of end packets cut off at the beginning:
+// in front of the sound stands as much silence as the decoder drops.
+func (w *opusWriter) cutHead(l opusLink, n, end, to int64) error {
+	bridge := opusBridge(l.head.PreSkip)
+	for left := bridge; n == 0 && left > 0; left -= 5760 {
+		d := int(min(left, 5760))
+		if err := w.write(l.head.Silence(d), d); err != nil {
+			return err
+		}
 	}
-	if r.from == 0 {
-		return w.filled == 0 || w.filled < int64(l.head.PreSkip)
+	switch {
+	case n == int64(l.packets)-1:
+		w.erase(l, 0, l.content())
+	case n == end-1:
+		w.erase(l, 0, to-bridge+int64(l.head.PreSkip))
 	}
-	return w.filled == 0
+	return nil
 }
 
 // write adds a packet to the current page, which holds a second at most.

@@ -83,6 +83,14 @@ func TestOpusAgainstOpusdec(t *testing.T) {
 				t.Errorf("%s: %v", file, err)
 				continue
 			}
+			cut, c, err := redactVerified(src, redact.Edit{Spans: spans, Fill: earshot.FillCut})
+			if err != nil {
+				t.Errorf("%s: %v", file, err)
+				continue
+			}
+			if got, want := len(decode(cut)), len(before)-int(c.Erased.Total().Seconds()*48000+0.5); got != want {
+				t.Errorf("%s: %d samples after a cut of %s, want %d", file, got, c.Erased, want)
+			}
 			after := decode(out)
 			if len(after) != len(before) {
 				t.Errorf("%s: %d samples, want %d", file, len(after), len(before))

@@ -32,7 +32,7 @@ func (opusCodec) verify(src io.ReaderAt, srcSize int64, dst io.ReaderAt, dstSize
 		cut: r.Fill == earshot.FillCut,
 	}
 	for i := range links {
-		links[i].judge(erased, everything)
+		links[i].judge(erased, everything, p.cut)
 		if err := p.link(&links[i]); err != nil {
 			return err
 		}
@@ -112,9 +112,11 @@ func opusLength(p []byte) int64 {
 }
 
 // judge marks the packets that must not be in the output: those of which any content was erased,
-// and those without content at an end that was erased.
-func (m *opusMeasure) judge(erased []run, everything bool) {
+// and those without content at an end that was erased. Where sound was cut, silence stands for some
+// of it, whose time Erased leaves out: a packet in the middle, what the decoder drops at the head.
+func (m *opusMeasure) judge(erased []run, everything, cut bool) {
 	m.replaced = make([]bool, len(m.lengths))
+	begin, end := m.at, m.at+m.content()
 	position := -m.preSkip
 	for i, d := range m.lengths {
 		from := max(0, position) + m.at
@@ -122,10 +124,20 @@ func (m *opusMeasure) judge(erased []run, everything bool) {
 		position += int64(d)
 		gone := everything
 		for _, e := range erased {
-			gone = gone || e.from < to && from < e.to || from == to && e.from <= from && to <= e.to
+			if cut && e.from <= begin && e.to > begin && e.to < end {
+				e.to += m.lead() - m.preSkip
+			}
+			bridge := cut && e.from > begin && e.to < end && from < to && to == e.from
+			gone = gone || bridge || e.from < to && from < e.to || from == to && e.from <= from && to <= e.to
 		}
 		m.replaced[i] = gone
 	}
+}
+
+// lead is the silence that a cut leaves at the beginning of a link.
+func (m *opusMeasure) lead() int64 {
+	n := (m.preSkip + 119) / 120
+	return 120 * max(n, 1)
 }
 
 type opusProof struct {
@@ -138,65 +150,68 @@ func (p *opusProof) link(m *opusMeasure) error {
 	if err := p.headers(m); err != nil {
 		return err
 	}
-	var position, filled int64
 	trim := m.total - m.decoded
 	if n := len(m.replaced); p.cut && n > 0 && m.replaced[n-1] {
 		trim = 0
 	}
+	position := int64(0)
 	for i, gone := range m.replaced {
 		a, err := p.in.next()
 		if err != nil || a == nil {
 			return unproved("the input has too few packets: %v", err)
 		}
-		if !gone || i == 0 || !m.replaced[i-1] {
-			filled = 0
-		}
-		if gone && p.cut {
-			if !m.stands(i, filled) {
-				continue
+		data, d := bytes.Clone(a.data), int64(m.lengths[i])
+		switch {
+		case !gone || !p.cut:
+			if err := p.packet(m, data, d, gone, &position, trim); err != nil {
+				return fmt.Errorf("packet %d: %w", i, err)
 			}
-		}
-		filled += int64(m.lengths[i])
-		data := bytes.Clone(a.data)
-		b, err := p.out.next()
-		if err != nil || b == nil || b.first {
-			return unproved("the output has too few packets: %v", err)
-		}
-		if gone && !m.silent(b.data, int64(m.lengths[i])) {
-			return unproved("packet %d is neither kept nor silent", i)
-		}
-		if !gone && !bytes.Equal(data, b.data) {
-			return unproved("kept packet %d differs", i)
-		}
-		position += int64(m.lengths[i])
-		want := position
-		if b.last {
-			want -= trim
-		}
-		if b.ends && b.granule != want {
-			return unproved("granule position %d, want %d", b.granule, want)
+		case i == 0:
+			for left := m.lead(); left > 0; left -= 5760 {
+				if err := p.packet(m, nil, min(left, 5760), true, &position, trim); err != nil {
+					return fmt.Errorf("packet %d: %w", i, err)
+				}
+			}
+		case !m.replaced[i-1] && !m.toEnd(i):
+			if err := p.packet(m, nil, d, true, &position, trim); err != nil {
+				return fmt.Errorf("packet %d: %w", i, err)
+			}
 		}
 	}
 	return nil
 }
 
-// stands reports whether erased packet i of a cut must be left as silence, where filled samples of
-// its run were already.
-func (m *opusMeasure) stands(i int, filled int64) bool {
-	from, to := i, i+1
-	for from > 0 && m.replaced[from-1] {
-		from--
+// packet checks the next packet of the output: equal to data, or silent for d samples.
+func (p *opusProof) packet(m *opusMeasure, data []byte, d int64, gone bool, position *int64, trim int64) error {
+	b, err := p.out.next()
+	if err != nil || b == nil || b.first {
+		return unproved("the output has too few packets: %v", err)
 	}
-	if from > 0 && filled > 0 {
-		return false
+	if gone && !m.silent(b.data, d) {
+		return unproved("neither kept nor silent")
 	}
-	if from == 0 {
-		return filled == 0 || filled < m.preSkip
+	if !gone && !bytes.Equal(data, b.data) {
+		return unproved("kept, but differs")
 	}
-	for to < len(m.replaced) && m.replaced[to] {
-		to++
+	*position += d
+	want := *position
+	if b.last {
+		want -= trim
 	}
-	return to < len(m.replaced)
+	if b.ends && b.granule != want {
+		return unproved("granule position %d, want %d", b.granule, want)
+	}
+	return nil
+}
+
+// toEnd reports whether all packets from i on were erased.
+func (m *opusMeasure) toEnd(i int) bool {
+	for _, gone := range m.replaced[i:] {
+		if !gone {
+			return false
+		}
+	}
+	return true
 }
 
 func (p *opusProof) headers(m *opusMeasure) error {
