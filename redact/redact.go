@@ -135,6 +135,7 @@ func Redact(dst io.Writer, src io.ReaderAt, size int64, e Edit) (Report, error) 
 	if err != nil {
 		return Report{}, fmt.Errorf("redacting %s: %w", c.Coding(), err)
 	}
+	r.Heard = new(Hearing)
 	return r, nil
 }
 

@@ -42,6 +42,7 @@ type Report struct {
 	AfterBytes  int64
 	Length      time.Duration // of the input's sound
 	Verified    bool          // set by the caller when Verify returned nil
+	Heard       *Hearing      // filled in by Verify; nil if it is not to
 }
 
 type reportJSON struct {
@@ -56,6 +57,7 @@ type reportJSON struct {
 	AfterBytes  int64          `json:"after_bytes"`
 	Length      milliseconds   `json:"length_ms"`
 	Verified    bool           `json:"verified"`
+	Heard       *Hearing       `json:"decode_check,omitempty"`
 }
 
 // spanJSON has no end_ms where the span reaches to the end.
@@ -122,7 +124,7 @@ func (r Report) MarshalJSON() ([]byte, error) {
 	}
 	return json.Marshal(reportJSON{
 		r.Coding, r.Fill, spansToJSON(r.Asked), spansToJSON(r.Erased), stripped,
-		r.Before, r.After, r.BeforeBytes, r.AfterBytes, milliseconds(r.Length), r.Verified,
+		r.Before, r.After, r.BeforeBytes, r.AfterBytes, milliseconds(r.Length), r.Verified, r.Heard,
 	})
 }
 
@@ -134,7 +136,7 @@ func (r *Report) UnmarshalJSON(text []byte) error {
 	}
 	*r = Report{
 		j.Coding, j.Fill, spansFromJSON(j.Asked), spansFromJSON(j.Erased), j.Stripped,
-		j.Before, j.After, j.BeforeBytes, j.AfterBytes, time.Duration(j.Length), j.Verified,
+		j.Before, j.After, j.BeforeBytes, j.AfterBytes, time.Duration(j.Length), j.Verified, j.Heard,
 	}
 	return nil
 }

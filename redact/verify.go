@@ -16,8 +16,14 @@ var ErrUnproved = errors.New("redaction not proved")
 
 // Verify proves by an independent re-parse of both files that dst is src with r.Erased taken out
 // and nothing else but the allow-listed metadata kept, that r.Erased covers what was asked, and
-// that the digests are right. Any doubt is [ErrUnproved]; errors of the readers come as they are.
+// that the digests are right. Round the edges of each erased span it decodes both files with a
+// decoder that is not ours, where there is one that is right, and fills in r.Heard, if that is not
+// nil. Any doubt is [ErrUnproved]; errors of the readers come as they are.
 func Verify(src io.ReaderAt, srcSize int64, dst io.ReaderAt, dstSize int64, r Report) error {
+	if r.Heard == nil {
+		r.Heard = new(Hearing)
+	}
+	*r.Heard = Hearing{}
 	for _, c := range codecs() {
 		if c.Coding() != r.Coding {
 			continue

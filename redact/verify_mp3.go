@@ -16,6 +16,11 @@ import (
 // the header, the side information and the main data of the input's; the others are blank; and no
 // bit of main data is set that no kept frame owns.
 func (mp3Codec) verify(src io.ReaderAt, srcSize int64, dst io.ReaderAt, dstSize int64, r Report) error {
+	return proveMP3(src, srcSize, dst, dstSize, r, true)
+}
+
+// proveMP3 accounts for every bit, and where it is to listen lets go-mp3 hear the edges.
+func proveMP3(src io.ReaderAt, srcSize int64, dst io.ReaderAt, dstSize int64, r Report, listen bool) error {
 	head, err := exactly(dst, 0, 4, dstSize)
 	if err != nil {
 		return err
@@ -32,6 +37,9 @@ func (mp3Codec) verify(src io.ReaderAt, srcSize int64, dst io.ReaderAt, dstSize 
 	}
 	if err := p.timeline(); err != nil {
 		return err
+	}
+	if listen {
+		p.ear = newMP3Ear(r.Heard, p.in, p.out, r.Fill == earshot.FillTone)
 	}
 	if err := p.walk(); err != nil {
 		return err
@@ -58,6 +66,7 @@ type mp3Proof struct {
 	runs            []run // frames replaced, in the input
 	owned           []run // bits of the output's main data that frames own
 	checked         int64 // bits of the output's main data proved so far
+	ear             *mp3Ear
 }
 
 // timeline finds which frames were replaced: Erased says it exactly.
@@ -133,9 +142,15 @@ func (p *mp3Proof) walk() error {
 			return unproved("the output has too few or too many frames")
 		}
 		if !okA {
+			if err := p.ear.begin(); err != nil {
+				return err
+			}
 			return p.settle(p.out.end * 8)
 		}
 		if err := p.same(a, b); err != nil {
+			return err
+		}
+		if err := p.ear.kept(a, b, len(runs) > 0 && runs[0].from-k <= p.ear.reach()); err != nil {
 			return err
 		}
 		k++
@@ -216,6 +231,9 @@ func (p *mp3Proof) bridgeOf() int64 {
 // replaced checks the frames that took a run's place. They are as many as before; a cut leaves the
 // bridge, but nothing at the end of the file.
 func (p *mp3Proof) replaced(r run) error {
+	if err := p.ear.begin(); err != nil {
+		return err
+	}
 	sizes := make([]int, 0, 64)
 	for range r.to - r.from {
 		a, ok, err := p.in.next()
@@ -251,8 +269,9 @@ func (p *mp3Proof) replaced(r run) error {
 		if err := p.blank(b); err != nil {
 			return err
 		}
+		p.ear.blank(b)
 	}
-	return nil
+	return p.ear.end()
 }
 
 // blank checks one silent or tone frame.
