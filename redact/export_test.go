@@ -2,6 +2,7 @@ package redact
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 )
 
@@ -48,5 +49,49 @@ func MP3Frames(b []byte, f func(k int64, at, lead, slot int)) error {
 		}
 		n := len(u.lead) + u.slot
 		f(w.n-1, len(b)-int(w.left)-n, len(u.lead), u.slot)
+	}
+}
+
+// HearOpus is the decode check alone, of kept packets and what stands behind them.
+func HearOpus(head []byte, in, out, blanks [][]byte) (Hearing, error) {
+	var h Hearing
+	e := newOpusEar(&h, head)
+	for i := range in {
+		if err := e.kept(in[i], out[i]); err != nil {
+			return h, err
+		}
+	}
+	e.gone()
+	for _, b := range blanks {
+		e.blank(b)
+	}
+	return h, e.end()
+}
+
+// OpusPackets lists the packets of a file, headers first.
+func OpusPackets(b []byte) (packets [][]byte) {
+	w := &oggWalk{f: bytes.NewReader(b), size: int64(len(b))}
+	for {
+		u, err := w.next()
+		if err != nil || u == nil {
+			return packets
+		}
+		packets = append(packets, u.data)
+	}
+}
+
+// SumPages makes the checksums of a damaged Ogg file right.
+func SumPages(b []byte) {
+	for at := 0; at+27 <= len(b) && string(b[at:at+4]) == "OggS"; {
+		n := 27 + int(b[at+26])
+		for _, v := range b[at+27 : min(len(b), at+n)] {
+			n += int(v)
+		}
+		if at+n > len(b) {
+			return
+		}
+		w := oggWalk{page: b[at : at+n]}
+		binary.LittleEndian.PutUint32(b[at+22:], w.sum())
+		at += n
 	}
 }

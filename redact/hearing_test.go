@@ -3,7 +3,9 @@ package redact_test
 import (
 	"bytes"
 	"errors"
+	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -159,3 +161,95 @@ func TestHearingCatchesSound(t *testing.T) {
 }
 
 func allZeros(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
+
+// TestHearingCatchesSoundInOpus: packets of sound that stand where silence should, and kept packets
+// that differ.
+func TestHearingCatchesSoundInOpus(t *testing.T) {
+	for name, src := range cleaned(t, "opus") {
+		packets := redact.OpusPackets(src)
+		if len(packets) < 30 {
+			continue
+		}
+		head, sound := packets[0], packets[2:]
+		silence := [][]byte{{31<<3 | (head[9]-1)<<2, 0xFF, 0xFE}, {31<<3 | (head[9]-1)<<2, 0xFF, 0xFE}}
+		if h, err := redact.HearOpus(head, sound[:15], sound[:15], silence); err != nil || h.Windows != 1 {
+			t.Errorf("%s: silence: %v %+v", name, err, h)
+		}
+		if _, err := redact.HearOpus(head, sound[:15], sound[:15], sound[15:18]); !errors.Is(err, redact.ErrUnproved) {
+			t.Errorf("%s: sound passed for silence: %v", name, err)
+		}
+		if _, err := redact.HearOpus(head, sound[:15], sound[3:18], silence); !errors.Is(err, redact.ErrUnproved) {
+			t.Errorf("%s: other packets passed for kept ones: %v", name, err)
+		}
+	}
+}
+
+// TestOpusFromOpusenc: streams of all kinds are verified, and pion/opus hears silence in them.
+func TestOpusFromOpusenc(t *testing.T) {
+	opusenc, ffmpeg := tool(t, "opusenc"), tool(t, "ffmpeg")
+	dir := t.TempDir()
+	speech := corpus(t, "wav")
+	var voice string
+	for _, file := range speech {
+		if strings.Contains(file, "speechocean") {
+			voice = file
+		}
+	}
+	for _, channels := range []string{"1", "2"} {
+		wav := filepath.Join(dir, channels+".wav")
+		if text, err := exec.CommandContext(t.Context(), ffmpeg, "-v", "error", "-y", "-i", voice, "-ac", channels, "-ar", "48000", wav).CombinedOutput(); err != nil {
+			t.Skipf("ffmpeg: %v: %s", err, text)
+		}
+		for _, size := range []string{"2.5", "5", "10", "20", "40", "60"} {
+			for _, rate := range []string{"8", "16", "24", "40", "96"} {
+				name := filepath.Join(dir, "a.opus")
+				if text, err := exec.CommandContext(t.Context(), opusenc, "--quiet", "--framesize", size, "--bitrate", rate, wav, name).CombinedOutput(); err != nil {
+					t.Fatalf("opusenc: %v: %s", err, text)
+				}
+				src, err := os.ReadFile(name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				info, err := redact.Inspect(bytes.NewReader(src), int64(len(src)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i, spans := range spanSets(size+rate, info.Length, 6) {
+					fill := []earshot.Fill{earshot.FillSilence, earshot.FillCut}[i%2]
+					if _, r, err := checkLaws(t, src, redact.Edit{Spans: spans, Fill: fill}); err != nil || r.Heard.Windows == 0 || r.Heard.Skipped > 0 {
+						t.Errorf("%s channels, %s ms, %s kbit/s, %s %s: %v %+v", channels, size, rate, fill, spans, err, r.Heard)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestMutatedOpusPackets damages packets, and makes the checksums of their pages right again.
+func TestMutatedOpusPackets(t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 8))
+	verified, skipped := 0, 0
+	for name, src := range cleaned(t, "opus") {
+		info, err := redact.Inspect(bytes.NewReader(src), int64(len(src)))
+		if err != nil || len(src) < 300 {
+			continue
+		}
+		for range 300 {
+			bad := bytes.Clone(src)
+			for range 1 + rng.IntN(6) {
+				bad[200+rng.IntN(len(bad)-200)] ^= byte(1 + rng.IntN(255))
+			}
+			redact.SumPages(bad)
+			start := time.Duration(rng.Int64N(int64(info.Length)))
+			e := redact.Edit{Spans: earshot.Spans{{Start: start, End: start + time.Duration(1+rng.Int64N(3e8))}}, Fill: []earshot.Fill{earshot.FillSilence, earshot.FillCut}[rng.IntN(2)]}
+			_, r, err := redactVerified(bad, e)
+			if err == nil {
+				verified++
+				skipped += r.Heard.Skipped
+			} else if !errors.Is(err, redact.ErrOpaque) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+	t.Logf("%d verified, %d stretches not decoded", verified, skipped)
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/mewkiz/flac/frame"
 
@@ -32,6 +33,7 @@ func (flacCodec) verify(src io.ReaderAt, srcSize int64, dst io.ReaderAt, dstSize
 		p.erased = append(p.erased, run{c.floor(e.Start), c.ceil(e.End)})
 	}
 	p.cut = r.Fill == earshot.FillCut && len(p.erased) > 0
+	r.Heard.Decoder = "mewkiz/flac"
 	if err := p.walk(); err != nil {
 		return err
 	}
@@ -91,6 +93,9 @@ func (p *flacProof) block(b []byte, h flacHead, at int64) error {
 		if err != nil || !bytes.Equal(b, o) {
 			return unproved("the kept block at sample %d differs: %v", at, err)
 		}
+		if p.near(at, h.block) {
+			return p.hear(b, h, o, h)
+		}
 		return nil
 	case erased == 0:
 		return p.drain(b, h)
@@ -131,6 +136,9 @@ func (p *flacProof) block(b []byte, h flacHead, at int64) error {
 	if erased == h.block && p.r.Fill == earshot.FillSilence {
 		if n := (p.in.channels*(8+p.in.depth) + 7) / 8; len(o) != oh.size+n+2 || !allZero(o[oh.size:oh.size+n]) {
 			return unproved("the erased block at sample %d is not constant zero", at)
+		}
+		if p.near(at, h.block) {
+			return p.hearSamples(o, oh, samples)
 		}
 		return nil
 	}
@@ -183,6 +191,45 @@ func (p *flacProof) drain(b []byte, h flacHead) error {
 	if err != nil || o == nil || oh.block != h.block || oh.assign != h.assign || !bytes.Equal(o[oh.size:len(o)-2], b[h.size:len(b)-2]) {
 		return unproved("a kept block differs behind the cut: %v", err)
 	}
+	if p.near(p.in.samples-h.block, h.block) {
+		return p.hear(b, h, o, oh)
+	}
+	return nil
+}
+
+// near reports whether an edge of what was erased lies in the block or within one of its length
+// beside it.
+func (p *flacProof) near(at, block int64) bool {
+	for _, e := range p.erased {
+		if e.from >= at-block && e.from <= at+2*block || e.to >= at-block && e.to <= at+2*block {
+			return true
+		}
+	}
+	return false
+}
+
+// hear decodes a kept block of both files.
+func (p *flacProof) hear(b []byte, h flacHead, o []byte, oh flacHead) error {
+	samples, err := p.in.decode(b, h)
+	if err != nil {
+		p.r.Heard.skip("damaged: mewkiz/flac gives up on the input")
+		return nil
+	}
+	return p.hearSamples(o, oh, samples)
+}
+
+// hearSamples decodes a block of the output.
+func (p *flacProof) hearSamples(o []byte, oh flacHead, want [][]int32) error {
+	got, err := p.out.decode(o, oh)
+	if err != nil {
+		return err
+	}
+	p.r.Heard.Windows++
+	for c := range want {
+		if len(got) != len(want) || !slices.Equal(got[c], want[c]) {
+			return unproved("mewkiz/flac hears other samples in a block at an edge")
+		}
+	}
 	return nil
 }
 
@@ -208,7 +255,7 @@ func (p *flacProof) verbatim(o []byte, h flacHead, want [][]int32) error {
 	if !bits.Zero(o, at, 8*(len(o)-2)) {
 		return unproved("padding in a block at an edge is not zero")
 	}
-	return nil
+	return p.hearSamples(o, h, want)
 }
 
 // decode decodes a block with mewkiz/flac. It looks for the depth in the header alone, and

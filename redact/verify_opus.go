@@ -29,7 +29,7 @@ func (opusCodec) verify(src io.ReaderAt, srcSize int64, dst io.ReaderAt, dstSize
 	p := opusProof{
 		in:  &oggWalk{f: src, size: srcSize},
 		out: &oggWalk{f: dst, size: dstSize, strict: true},
-		cut: r.Fill == earshot.FillCut,
+		cut: r.Fill == earshot.FillCut, heard: r.Heard,
 	}
 	for i := range links {
 		links[i].judge(erased, everything, p.cut)
@@ -143,6 +143,8 @@ func (m *opusMeasure) lead() int64 {
 type opusProof struct {
 	in, out *oggWalk
 	cut     bool
+	heard   *Hearing
+	ear     *opusEar
 }
 
 // link compares one link of the chain.
@@ -154,6 +156,7 @@ func (p *opusProof) link(m *opusMeasure) error {
 	if n := len(m.replaced); p.cut && n > 0 && m.replaced[n-1] {
 		trim = 0
 	}
+	p.ear = newOpusEar(p.heard, m.head)
 	position := int64(0)
 	for i, gone := range m.replaced {
 		a, err := p.in.next()
@@ -161,6 +164,9 @@ func (p *opusProof) link(m *opusMeasure) error {
 			return unproved("the input has too few packets: %v", err)
 		}
 		data, d := bytes.Clone(a.data), int64(m.lengths[i])
+		if gone {
+			p.ear.gone()
+		}
 		switch {
 		case !gone || !p.cut:
 			if err := p.packet(m, data, d, gone, &position, trim); err != nil {
@@ -178,7 +184,7 @@ func (p *opusProof) link(m *opusMeasure) error {
 			}
 		}
 	}
-	return nil
+	return p.ear.end()
 }
 
 // packet checks the next packet of the output: equal to data, or silent for d samples.
@@ -201,6 +207,10 @@ func (p *opusProof) packet(m *opusMeasure, data []byte, d int64, gone bool, posi
 	if b.ends && b.granule != want {
 		return unproved("granule position %d, want %d", b.granule, want)
 	}
+	if !gone {
+		return p.ear.kept(data, b.data)
+	}
+	p.ear.blank(b.data)
 	return nil
 }
 
