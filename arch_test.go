@@ -17,6 +17,7 @@ func TestImportRule(t *testing.T) {
 	allowed := map[string][]string{
 		"":                   {},
 		"policies/packs":     {},
+		"audit/export":       {"audit"},
 		"storage/embedded":   {},
 		"retention":          below,
 		"retention/schedule": {"policies", "retention", "storage/catalog"},

@@ -77,6 +77,16 @@ func (t *tiles) Swap(_ context.Context, key string, data []byte, tag string) (st
 	return etag(data), true, nil
 }
 
+func (t *tiles) Replace(_ context.Context, key string, data []byte) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.broken("replace", key); err != nil {
+		return err
+	}
+	t.objects[key] = slices.Clone(data)
+	return nil
+}
+
 func (t *tiles) Keys(_ context.Context, prefix string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		t.mu.Lock()
@@ -111,6 +121,11 @@ func (h *head) say(leaves ...earshot.Leaf) {
 			h.leaves = append(h.leaves, l)
 		}
 	}
+}
+
+func (h *head) Say(_ context.Context, leaves ...earshot.Leaf) error {
+	h.say(leaves...)
+	return nil
 }
 
 func (h *head) Number(_ context.Context, limit int) (int64, error) {
@@ -212,7 +227,7 @@ func (f *fixture) publish(tb testing.TB) int64 {
 
 func (f *fixture) verify(tb testing.TB, o audit.VerifyOptions) *audit.Report {
 	tb.Helper()
-	r, err := audit.VerifyAll(tb.Context(), f.tiles, f.keys.Verifier, o)
+	r, err := audit.VerifyAll(tb.Context(), f.tiles, audit.TrustKey(f.keys.Verifier), o)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -380,7 +395,7 @@ func TestCertificate(t *testing.T) {
 	f := newFixture(t)
 	f.act(t, 0, 300)
 	f.publish(t)
-	c, err := f.log.Certify(t.Context(), f.keys.VKey, "Example Ltd", 20, 21, &audit.Opening{Bucket: "b", Key: "k"})
+	c, err := f.log.Certify(t.Context(), audit.Subject{VKey: f.keys.VKey, Issuer: "Example Ltd", Intent: 20, Outcome: 21, Opening: &audit.Opening{Bucket: "b", Key: "k"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -392,15 +407,15 @@ func TestCertificate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := read.Verify(f.keys.Verifier)
+	v, err := read.Verify(audit.TrustKey(f.keys.Verifier))
 	if err != nil || v.Outcome.Outcome.CopiesGone != 2 || v.Checkpoint.Size != 600 {
 		t.Fatalf("got %+v, %v", v, err)
 	}
 	other := newFixture(t)
-	if _, err := read.Verify(other.keys.Verifier); !errors.Is(err, audit.ErrUnverified) {
+	if _, err := read.Verify(audit.TrustKey(other.keys.Verifier)); !errors.Is(err, audit.ErrUnverified) {
 		t.Errorf("another log's key: got %v, want ErrUnverified", err)
 	}
-	if _, err := f.log.Certify(t.Context(), f.keys.VKey, "", 20, 23, nil); !errors.Is(err, audit.ErrUnverified) {
+	if _, err := f.log.Certify(t.Context(), audit.Subject{VKey: f.keys.VKey, Intent: 20, Outcome: 23}); !errors.Is(err, audit.ErrUnverified) {
 		t.Errorf("an outcome of another intent: got %v, want ErrUnverified", err)
 	}
 	bad := 0
@@ -408,11 +423,47 @@ func TestCertificate(t *testing.T) {
 		broken := slices.Clone(text)
 		broken[i] ^= 1
 		if p, err := audit.ParseCertificate(broken); err == nil {
-			if _, err := p.Verify(f.keys.Verifier); err == nil && i > strings.Index(string(text), `"title"`) && i < strings.Index(string(text), `"limits"`) {
+			if _, err := p.Verify(audit.TrustKey(f.keys.Verifier)); err == nil && i > strings.Index(string(text), `"title"`) && i < strings.Index(string(text), `"limits"`) {
 				t.Errorf("byte %d of the certificate was changed and it still verifies: %q", i, text[max(0, i-20):min(len(text), i+20)])
 			}
 		}
 		bad++
 	}
 	t.Logf("%d changed bytes", bad)
+}
+
+// Adopt as audit.Adopter has it.
+func (h *head) Adopt(_ context.Context, size int64, root [32]byte, entries iter.Seq2[earshot.Leaf, error], extra func(int64, int64) ([]earshot.Leaf, error)) (adopted, renumbered int64, err error) {
+	h.mu.Lock()
+	var taken []earshot.Leaf
+	in := map[string]bool{}
+	for l, err := range entries {
+		if err != nil {
+			h.mu.Unlock()
+			return 0, 0, err
+		}
+		if !h.ids[l.ID] {
+			adopted++
+		}
+		in[l.ID] = true
+		taken = append(taken, l)
+	}
+	for i, l := range h.leaves {
+		if in[l.ID] {
+			continue
+		}
+		if int64(i) < h.numbered {
+			renumbered++
+		}
+		taken = append(taken, l)
+	}
+	h.leaves, h.numbered, h.published = taken, size, size
+	h.roots = map[int64][32]byte{size: root}
+	for _, l := range taken {
+		h.ids[l.ID] = true
+	}
+	h.mu.Unlock()
+	leaves, err := extra(adopted, renumbered)
+	h.say(leaves...)
+	return adopted, renumbered, err
 }

@@ -42,20 +42,20 @@ func BenchmarkCertificate(b *testing.B) {
 	f := newFixture(b)
 	f.act(b, 0, 5000)
 	f.publish(b)
-	c, err := f.log.Certify(b.Context(), f.keys.VKey, "", 20, 21, nil)
+	c, err := f.log.Certify(b.Context(), audit.Subject{VKey: f.keys.VKey, Intent: 0, Outcome: 1})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Run("verify", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := c.Verify(f.keys.Verifier); err != nil {
+			if _, err := c.Verify(audit.TrustKey(f.keys.Verifier)); err != nil {
 				b.Fatal(err)
 			}
 		}
 	})
 	b.Run("draw", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := f.log.Certify(b.Context(), f.keys.VKey, "", 20, 21, nil); err != nil {
+			if _, err := f.log.Certify(b.Context(), audit.Subject{VKey: f.keys.VKey, Intent: 0, Outcome: 1}); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/transparency-dev/formats/proof"
-	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -30,6 +29,10 @@ type Certificate struct {
 	Limits   []string  `json:"limits"` // what the certificate does not say
 	Intent   Proved    `json:"intent"`
 	Outcome  Proved    `json:"outcome"`
+	// Verification is the entry of a second look at the store, by another component.
+	Verification *Proved `json:"verification,omitempty"`
+	// Residuals say where copies may still be, and until when, as the operator states it.
+	Residuals []string `json:"residuals,omitempty"`
 	// Opening is what ties the tags to a recording, for those entitled to know. It is not proved by
 	// the log unless the tag key is disclosed too.
 	Opening *Opening `json:"opening,omitempty"`
@@ -49,15 +52,17 @@ type Opening struct {
 
 // Prove gives the entry at index with its proof under the published tree.
 func (l *Log) Prove(ctx context.Context, index int64) (Proved, error) {
-	return prove(ctx, l.opts.Tiles, l.opts.Verifier, index)
+	return Prove(ctx, l.opts.Tiles, l.opts.Trust, index)
 }
 
-func prove(ctx context.Context, tiles Tiles, verifier note.Verifier, index int64) (Proved, error) {
+// Prove gives the entry at index with its proof under the published tree, from the log's objects
+// alone.
+func Prove(ctx context.Context, tiles Tiles, trust *Trust, index int64) (Proved, error) {
 	signed, _, err := tiles.Get(ctx, "checkpoint")
 	if err != nil {
 		return Proved{}, fmt.Errorf("proving entry %d: %w", index, err)
 	}
-	c, err := OpenCheckpoint(signed, verifier)
+	c, err := trust.Open(signed)
 	if err != nil {
 		return Proved{}, fmt.Errorf("proving entry %d: %w", index, err)
 	}
@@ -107,12 +112,12 @@ func (r *tileReader) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
 
 // Verify checks the proof with the log's key alone and returns the entry and the checkpoint that
 // it was proved under. It needs neither a network nor a database.
-func (p Proved) Verify(verifier note.Verifier) (Entry, Checkpoint, error) {
+func (p Proved) Verify(trust *Trust) (Entry, Checkpoint, error) {
 	var tp proof.TLogProof
 	if err := tp.Unmarshal([]byte(p.Proof)); err != nil {
 		return Entry{}, Checkpoint{}, fmt.Errorf("proof: %w: %w", ErrUnverified, err)
 	}
-	c, err := OpenCheckpoint(tp.Checkpoint, verifier)
+	c, err := trust.Open(tp.Checkpoint)
 	if err != nil {
 		return Entry{}, Checkpoint{}, err
 	}
@@ -133,18 +138,34 @@ func (p Proved) Verify(verifier note.Verifier) (Entry, Checkpoint, error) {
 	return e, c, nil
 }
 
-// Certify draws the certificate of the intent and outcome at the given places in the log.
-func (l *Log) Certify(ctx context.Context, vkey, issuer string, intent, outcome int64, opening *Opening) (Certificate, error) {
-	c := Certificate{Schema: CertificateSchema, IssuedAt: l.opts.Now().UTC().Truncate(time.Second), Issuer: issuer,
-		Log: l.opts.Signer.Name(), VKey: vkey, Opening: opening}
+// Subject is what a certificate is to be about: places in the log, and what stands beside them.
+type Subject struct {
+	VKey, Issuer    string
+	Intent, Outcome int64
+	Verification    *int64 // nil where nobody has looked a second time
+	Opening         *Opening
+	Residuals       []string
+}
+
+// Certify draws the certificate of the entries at the given places in the log.
+func (l *Log) Certify(ctx context.Context, s Subject) (Certificate, error) {
+	c := Certificate{Schema: CertificateSchema, IssuedAt: l.opts.Now().UTC().Truncate(time.Second), Issuer: s.Issuer,
+		Log: l.opts.Signer.Name(), VKey: s.VKey, Opening: s.Opening, Residuals: s.Residuals}
 	var err error
-	if c.Intent, err = l.Prove(ctx, intent); err != nil {
+	if c.Intent, err = l.Prove(ctx, s.Intent); err != nil {
 		return Certificate{}, err
 	}
-	if c.Outcome, err = l.Prove(ctx, outcome); err != nil {
+	if c.Outcome, err = l.Prove(ctx, s.Outcome); err != nil {
 		return Certificate{}, err
 	}
-	v, err := c.Verify(l.opts.Verifier)
+	if s.Verification != nil {
+		p, err := l.Prove(ctx, *s.Verification)
+		if err != nil {
+			return Certificate{}, err
+		}
+		c.Verification = &p
+	}
+	v, err := c.Verify(l.opts.Trust)
 	if err != nil {
 		return Certificate{}, err
 	}
@@ -156,6 +177,7 @@ func (l *Log) Certify(ctx context.Context, vkey, issuer string, intent, outcome 
 // Verdict is what a certificate proves.
 type Verdict struct {
 	Intent, Outcome Entry
+	Verification    *Entry
 	Checkpoint      Checkpoint // the larger of the two trees
 }
 
@@ -164,24 +186,37 @@ var errUnrelated = errors.New("intent and outcome do not belong together")
 
 // Verify checks the certificate against the log's key. Nothing but the certificate is needed. The
 // certificate's own title and wording must be what its entries say.
-func (c Certificate) Verify(verifier note.Verifier) (Verdict, error) {
+func (c Certificate) Verify(trust *Trust) (Verdict, error) {
 	if c.Schema != CertificateSchema {
 		return Verdict{}, fmt.Errorf("certificate of schema %q: this program reads %s", c.Schema, CertificateSchema)
 	}
-	intent, first, err := c.Intent.Verify(verifier)
+	intent, first, err := c.Intent.Verify(trust)
 	if err != nil {
 		return Verdict{}, fmt.Errorf("intent: %w", err)
 	}
-	outcome, second, err := c.Outcome.Verify(verifier)
+	outcome, second, err := c.Outcome.Verify(trust)
 	if err != nil {
 		return Verdict{}, fmt.Errorf("outcome: %w", err)
 	}
-	if intent.Intent == nil || outcome.Outcome == nil || outcome.Outcome.IntentID != intent.ID || c.Log != verifier.Name() {
+	if intent.Intent == nil || outcome.Outcome == nil || outcome.Outcome.IntentID != intent.ID || c.Log != trust.Origin() {
 		return Verdict{}, fmt.Errorf("certificate: %w: %w", ErrUnverified, errUnrelated)
 	}
 	v := Verdict{Intent: intent, Outcome: outcome, Checkpoint: first}
 	if second.Size > first.Size {
 		v.Checkpoint = second
+	}
+	if c.Verification != nil {
+		e, at, err := c.Verification.Verify(trust)
+		if err != nil {
+			return Verdict{}, fmt.Errorf("verification: %w", err)
+		}
+		if e.Verification == nil || e.Verification.OutcomeID != outcome.ID {
+			return Verdict{}, fmt.Errorf("certificate: %w: %w", ErrUnverified, errUnrelated)
+		}
+		v.Verification = &e
+		if at.Size > v.Checkpoint.Size {
+			v.Checkpoint = at
+		}
 	}
 	if c.Title != "" && (c.Title != v.Title() || c.Wording != v.Wording()) {
 		return Verdict{}, fmt.Errorf("certificate: %w: its wording is not what its entries say", ErrUnverified)
@@ -212,6 +247,16 @@ func (v Verdict) Wording() string {
 		return fmt.Sprintf("By %s every version of the recording and of its companions (%d objects, delete markers and uploads included) had been deleted, and a fresh listing of the store showed none of them.", at, o.CopiesGone)
 	}
 	return fmt.Sprintf("By %s the named spans of the recording had been erased, the result had been verified by an independent reading, and all %d earlier versions had been deleted; a fresh listing of the store showed none of them.", at, o.CopiesGone)
+}
+
+// Second says in one sentence what the second look showed; empty where there was none.
+func (v Verdict) Second() string {
+	if v.Verification == nil {
+		return ""
+	}
+	s := v.Verification.Verification
+	return fmt.Sprintf("At %s the verifier %s looked at the store (%s): %s, %d version(s) left.",
+		v.Verification.Time().Format("2006-01-02 15:04:05 MST"), s.Verifier, s.Method, s.Result, s.Left)
 }
 
 func limits() []string {

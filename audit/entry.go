@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"earshot"
+
+	"golang.org/x/mod/sumdb/tlog"
 )
 
 // Kind is what an entry says.
@@ -29,26 +31,129 @@ const (
 	KindLift     Kind = "hold_lifted"
 	KindRequest  Kind = "request_filed"
 	KindClosed   Kind = "request_closed"
+	// What the log says of itself.
+	KindGap       Kind = "cosign_gap"
+	KindOrphan    Kind = "orphan_superseded"
+	KindRecovered Kind = "recovered"
+	KindRotation  Kind = "key_rotation"
+	// What is said of people's keys and of those who read.
+	KindKeyGone   Kind = "subject_key_destroyed"
+	KindDisclosed Kind = "subject_key_disclosed"
+	KindRead      Kind = "log_read"
+	KindExport    Kind = "log_export"
+	// What is said of the store as a whole.
+	KindInventory    Kind = "inventory"
+	KindReconcile    Kind = "reconcile"
+	KindVerification Kind = "verification"
 )
 
 // Entry is one thing that earshot says. Tags stand for names: see [Tagger].
 type Entry struct {
-	V        int          `json:"v"`  // 1
-	ID       string       `json:"id"` // see EntryID
-	Kind     Kind         `json:"kind"`
-	TS       int64        `json:"ts"` // microseconds since 1970 UTC, by our own clock
-	Producer string       `json:"producer,omitempty"`
-	Actor    *Actor       `json:"actor,omitempty"`
-	Run      string       `json:"run,omitempty"`
-	Policy   *Policy      `json:"policy,omitempty"`
-	Plan     *Plan        `json:"plan,omitempty"`
-	Approval *Approval    `json:"approval,omitempty"`
-	Intent   *Intent      `json:"intent,omitempty"`
-	Outcome  *Outcome     `json:"outcome,omitempty"`
-	Skip     *Skip        `json:"skip,omitempty"`
-	Hold     *HoldNote    `json:"hold,omitempty"`
-	Request  *RequestNote `json:"request,omitempty"`
-	Finished *Finished    `json:"finished,omitempty"`
+	V            int           `json:"v"`  // 1
+	ID           string        `json:"id"` // see EntryID
+	Kind         Kind          `json:"kind"`
+	TS           int64         `json:"ts"` // microseconds since 1970 UTC, by our own clock
+	Producer     string        `json:"producer,omitempty"`
+	Actor        *Actor        `json:"actor,omitempty"`
+	Run          string        `json:"run,omitempty"`
+	Policy       *Policy       `json:"policy,omitempty"`
+	Plan         *Plan         `json:"plan,omitempty"`
+	Approval     *Approval     `json:"approval,omitempty"`
+	Intent       *Intent       `json:"intent,omitempty"`
+	Outcome      *Outcome      `json:"outcome,omitempty"`
+	Skip         *Skip         `json:"skip,omitempty"`
+	Hold         *HoldNote     `json:"hold,omitempty"`
+	Request      *RequestNote  `json:"request,omitempty"`
+	Finished     *Finished     `json:"finished,omitempty"`
+	Gap          *Gap          `json:"gap,omitempty"`
+	Orphan       *Orphan       `json:"orphan,omitempty"`
+	Recovered    *Recovered    `json:"recovered,omitempty"`
+	Rotation     *Rotation     `json:"rotation,omitempty"`
+	SubjectKey   *SubjectKey   `json:"subject_key,omitempty"`
+	Read         *Read         `json:"read,omitempty"`
+	Inventory    *Inventory    `json:"inventory,omitempty"`
+	Reconcile    *Reconcile    `json:"reconcile,omitempty"`
+	Verification *Verification `json:"verification,omitempty"`
+}
+
+// Gap says that from here on trees are published which the quorum of witnesses has not cosigned.
+type Gap struct {
+	Cosigned int64 `json:"cosigned"` // the size of the tree that was, last
+	Since    int64 `json:"since"`    // when that was, microseconds; 0: never
+}
+
+// Orphan says that a tile of an abandoned attempt was written over: its bytes were never covered
+// by a published checkpoint.
+type Orphan struct {
+	Tile string `json:"tile"`
+	Size int64  `json:"size"` // of the tree that was being published
+}
+
+// Recovered says that the database was behind the published log, as after the restore of a backup,
+// and took over what the log holds.
+type Recovered struct {
+	Size       int64 `json:"size"`       // of the published tree
+	Adopted    int64 `json:"adopted"`    // entries that the database did not have
+	Renumbered int64 `json:"renumbered"` // entries that it had given numbers which the log gave to others
+	Answered   int64 `json:"answered"`   // intents of lost runs that were closed
+}
+
+// Rotation says that the log's key is replaced: both keys sign the sentence that
+// [RotationText] gives.
+type Rotation struct {
+	Old    string `json:"old_vkey"`
+	New    string `json:"new_vkey"`
+	OldSig string `json:"old_sig"` // base64
+	NewSig string `json:"new_sig"`
+}
+
+// SubjectKey says that the key behind a data subject's tags was destroyed, or handed to somebody.
+type SubjectKey struct {
+	Subject string `json:"subj_tag"` // under the key itself
+	To      string `json:"to_tag,omitempty"`
+}
+
+// Read says that somebody read or exported the log.
+type Read struct {
+	Entries int64  `json:"entries"`
+	Size    int64  `json:"size"` // of the tree that was read
+	Format  string `json:"format,omitempty"`
+	Query   string `json:"query_tag,omitempty"`
+	SHA256  string `json:"sha256,omitempty"` // of what was exported
+}
+
+// Inventory is a look at everything that the store holds in a scope: the Merkle root (RFC 9162) over
+// one line for every version, blinded.
+type Inventory struct {
+	Scope    string `json:"scope_tag"`
+	Root     string `json:"root"` // hexadecimal
+	Versions int64  `json:"versions"`
+	Bytes    int64  `json:"bytes"`
+	Previous string `json:"previous_root,omitempty"`
+}
+
+// Reconcile compares an inventory with the one before and with what the log says was done since.
+type Reconcile struct {
+	Scope    string `json:"scope_tag"`
+	From     string `json:"from_root"`
+	To       string `json:"to_root"`
+	Appeared int64  `json:"appeared"`
+	// Explained versions are gone, and an outcome in the published log says so.
+	Explained int64 `json:"explained"`
+	// Vanished versions are gone, and no outcome says why.
+	Vanished int64 `json:"vanished"`
+	// Objects names some of those that vanished, by tags.
+	Objects []string `json:"object_tags,omitempty"`
+}
+
+// Verification says that another component than the one that acted, with other credentials, has
+// looked at what an outcome claims.
+type Verification struct {
+	OutcomeID string `json:"outcome_id"`
+	Verifier  string `json:"verifier"`
+	Method    string `json:"method"` // list_versions
+	Result    string `json:"result"` // confirmed, contradicted or unknown
+	Left      int    `json:"versions_left"`
 }
 
 // RequestNote is a data subject's request that was filed or closed.
@@ -136,9 +241,13 @@ type HoldNote struct {
 
 // Finished sums a run up.
 type Finished struct {
-	Done    int `json:"done"`
-	Skipped int `json:"skipped"`
-	Failed  int `json:"failed"`
+	Candidates int `json:"candidates"` // recordings that were looked at
+	Due        int `json:"due"`        // of which something was to be done to these
+	// Inventories are the roots of the last inventories of the buckets at that time.
+	Inventories []string `json:"inventory_roots,omitempty"`
+	Done        int      `json:"done"`
+	Skipped     int      `json:"skipped"`
+	Failed      int      `json:"failed"`
 }
 
 // EntryID makes the id of an entry from what it is about, so that saying the same thing again
@@ -229,7 +338,18 @@ func (t *Tagger) Tag(label, entryID, value string) string {
 	return hex.EncodeToString(m.Sum(nil)[:16])
 }
 
+// Of gives the tagger of one data subject, whose key is derived from the subject's own. Whoever is
+// handed that key finds the subject's entries and no others; when it is destroyed, nobody does.
+func (t *Tagger) Of(subjectKey []byte) *Tagger {
+	m := hmac.New(sha256.New, subjectKey)
+	m.Write([]byte("earshot tags/1"))
+	return &Tagger{key: m.Sum(nil)}
+}
+
 // Actor gives a principal's tagged form.
 func (t *Tagger) Actor(entryID string, p earshot.Principal) *Actor {
 	return &Actor{Kind: string(p.Kind), Tag: t.Tag("actor", entryID, p.Name)}
 }
+
+// LeafHash is the hash of an entry in the tree (RFC 9162, section 2.1.1).
+func LeafHash(body []byte) [32]byte { return tlog.RecordHash(body) }

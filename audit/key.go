@@ -1,7 +1,10 @@
 package audit
 
 import (
+	"crypto/ed25519"
+	"crypto/hkdf"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,7 +20,13 @@ type Keys struct {
 	Signer   note.Signer
 	Verifier note.Verifier
 	VKey     string // the public key in the form that auditors are given
-	Tagger   *Tagger
+	// Former keys were replaced: they sign beside the current one until they are retired. Verifiers
+	// are the current public key and all former ones.
+	Former    []note.Signer
+	Verifiers []note.Verifier
+	Tagger    *Tagger
+	// KEK is the key that encrypts the keys of data subjects, derived from the tag key.
+	KEK []byte
 }
 
 const (
@@ -82,6 +91,10 @@ func OpenKeys(dir string) (*Keys, error) {
 	if k.Verifier, err = note.NewVerifier(k.VKey); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", publicFile, err)
 	}
+	k.Verifiers = []note.Verifier{k.Verifier}
+	if err := k.openFormer(dir); err != nil {
+		return nil, err
+	}
 	tag, err := readSecret(filepath.Join(dir, tagFile))
 	if err != nil {
 		return nil, err
@@ -89,7 +102,48 @@ func OpenKeys(dir string) (*Keys, error) {
 	if k.Tagger, err = NewTagger([]byte(tag)); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", tagFile, err)
 	}
+	if k.KEK, err = hkdf.Key(sha256.New, []byte(tag), nil, "earshot key-encryption key/1", 32); err != nil {
+		return nil, fmt.Errorf("deriving the key-encryption key: %w", err)
+	}
 	return &k, nil
+}
+
+func (k *Keys) openFormer(dir string) error {
+	text, err := os.ReadFile(filepath.Join(dir, formerVFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("reading %s: %w", formerVFile, err)
+	}
+	for _, line := range strings.Fields(string(text)) {
+		v, err := note.NewVerifier(line)
+		if err != nil {
+			return fmt.Errorf("reading %s: %w", formerVFile, err)
+		}
+		if v.KeyHash() != k.Verifier.KeyHash() {
+			k.Verifiers = append(k.Verifiers, v)
+		}
+	}
+	secret, err := readSecret(filepath.Join(dir, formerFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, line := range strings.Fields(secret) {
+		s, err := note.NewSigner(line)
+		if err != nil {
+			return fmt.Errorf("reading %s: %w", formerFile, err)
+		}
+		if s.KeyHash() != k.Signer.KeyHash() {
+			k.Former = append(k.Former, s)
+		}
+	}
+	return nil
+}
+
+// publicOf is the public half of an Ed25519 seed.
+func publicOf(seed []byte) ed25519.PublicKey {
+	return ed25519.NewKeyFromSeed(seed).Public().(ed25519.PublicKey)
 }
 
 func readSecret(path string) (string, error) {

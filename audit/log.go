@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,11 +24,13 @@ import (
 // false, writing nothing, if the key holds other bytes; the same bytes count as created. Swap
 // replaces the object that has the given ETag (empty: it must not exist) and reports swapped
 // false, writing nothing, if it is another one. Get gives fs.ErrNotExist for what is not there.
-// Keys lists the keys that begin with a prefix, in order.
+// Replace stores data over whatever the key holds. Keys lists the keys that begin with a prefix, in
+// order.
 type Tiles interface {
 	Get(ctx context.Context, key string) (data []byte, etag string, err error)
 	Create(ctx context.Context, key string, data []byte) (created bool, err error)
 	Swap(ctx context.Context, key string, data []byte, etag string) (now string, swapped bool, err error)
+	Replace(ctx context.Context, key string, data []byte) error
 	Keys(ctx context.Context, prefix string) iter.Seq2[string, error]
 }
 
@@ -38,7 +42,10 @@ type Tiles interface {
 // entries [from, to) in order. Remember stores the root of the tree of that size before it is
 // published; Root returns it, ok false if it was never stored. Published tells, and SetPublished
 // raises, the size of the tree that is public; it never falls.
+//
+// Say writes entries that go with no other change; one that is there already is left as it is.
 type Head interface {
+	Say(ctx context.Context, leaves ...earshot.Leaf) error
 	Number(ctx context.Context, limit int) (size int64, err error)
 	Numbered(ctx context.Context, from, to int64) ([]earshot.Leaf, error)
 	Remember(ctx context.Context, size int64, root [32]byte) error
@@ -61,6 +68,16 @@ type Options struct {
 	Signer note.Signer // its name is the log's origin
 	// Verifier is the public half of Signer.
 	Verifier note.Verifier
+	// Former keys sign too for a time after a rotation, so that those who have not learnt of the new
+	// one can still read the log.
+	Former []note.Signer
+	// Trust names the witnesses that are asked to cosign, and how many must have. Default: none.
+	Trust *Trust
+	// Strict: nothing counts as published that the quorum of witnesses has not cosigned. Otherwise the
+	// log goes on without it, says so in an entry, and stops after MaxUncosigned (default 24 h).
+	Strict        bool
+	MaxUncosigned time.Duration
+	Client        *http.Client // for witnesses; default one that waits 5 s
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 }
@@ -71,6 +88,18 @@ func (o *Options) validate() error {
 		return errors.New("a log needs a place for its tiles and a head")
 	case o.Signer == nil || o.Verifier == nil || o.Signer.Name() != o.Verifier.Name():
 		return errors.New("a log needs a signing key and its public half")
+	}
+	if o.Trust == nil {
+		o.Trust = TrustKey(o.Verifier)
+	}
+	if o.Trust.Origin() != o.Signer.Name() {
+		return fmt.Errorf("the policy on witnesses is of the log %q, and this is %q", o.Trust.Origin(), o.Signer.Name())
+	}
+	if o.MaxUncosigned == 0 {
+		o.MaxUncosigned = 24 * time.Hour
+	}
+	if o.Client == nil {
+		o.Client = &http.Client{Timeout: 5 * time.Second}
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -88,6 +117,7 @@ type Log struct {
 	edge edge
 	tail []byte // the bundle that is not full yet
 	etag string // of the checkpoint object
+	seen witnessState
 }
 
 // Create begins a log: it writes the genesis checkpoint of the empty tree. It is [ErrExists] where
@@ -130,8 +160,11 @@ func (l *Log) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c, err := OpenCheckpoint(signed, l.opts.Verifier)
+	c, err := l.opts.Trust.open(signed)
 	if err != nil {
+		return err
+	}
+	if err := l.recall(ctx, c); err != nil {
 		return err
 	}
 	root, ok, err := l.opts.Head.Root(ctx, c.Size)
@@ -273,11 +306,11 @@ func (l *Log) extend(ctx context.Context, to int64) error {
 	}
 	for _, o := range objects {
 		created, err := l.opts.Tiles.Create(ctx, o.key, o.data)
+		if err == nil && !created {
+			err = l.supersede(ctx, o.key, o.data, size)
+		}
 		if err != nil {
 			return err
-		}
-		if !created {
-			return fmt.Errorf("%w: the tile %s holds other bytes", ErrHalted, o.key)
 		}
 	}
 	if err := l.checkpoint(ctx, size, root, l.etag); err != nil {
@@ -290,16 +323,31 @@ func (l *Log) extend(ctx context.Context, to int64) error {
 // checkpoint signs the tree and makes it the current one. Signing comes last: what is signed is
 // already there for anyone to read.
 func (l *Log) checkpoint(ctx context.Context, size int64, root tlog.Hash, etag string) error {
-	signed, err := Checkpoint{Origin: l.opts.Signer.Name(), Size: size, Root: root}.sign(l.opts.Signer)
+	c := Checkpoint{Origin: l.opts.Signer.Name(), Size: size, Root: root}
+	signed, err := c.sign(append([]note.Signer{l.opts.Signer}, l.opts.Former...)...)
 	if err != nil {
 		return fmt.Errorf("signing the checkpoint: %w", err)
 	}
-	created, err := l.opts.Tiles.Create(ctx, "checkpoints/"+strconv.FormatInt(size, 10), signed)
+	key := "checkpoints/" + strconv.FormatInt(size, 10)
+	created, err := l.opts.Tiles.Create(ctx, key, signed)
 	if err != nil {
 		return err
 	}
-	if !created {
-		return fmt.Errorf("%w: another checkpoint of size %d is out", ErrHalted, size)
+	if !created { // signed before a key was changed, and then cut off? Else another tree is out.
+		if signed, _, err = l.opts.Tiles.Get(ctx, key); err != nil {
+			return err
+		}
+		if out, err := l.opts.Trust.open(signed); err != nil || out.Root != root {
+			if signed, err = c.sign(append([]note.Signer{l.opts.Signer}, l.opts.Former...)...); err != nil {
+				return fmt.Errorf("signing the checkpoint: %w", err)
+			}
+			if err := l.supersede(ctx, key, signed, size); err != nil {
+				return err
+			}
+		}
+	}
+	if signed, err = l.cosign(ctx, c, signed); err != nil {
+		return err
 	}
 	now, swapped, err := l.opts.Tiles.Swap(ctx, "checkpoint", signed, etag)
 	if err != nil {
@@ -310,4 +358,22 @@ func (l *Log) checkpoint(ctx context.Context, size int64, root tlog.Hash, etag s
 	}
 	l.etag = now
 	return nil
+}
+
+// partialLife is how long a partial tile is kept from being deleted: by then a full one, or a wider
+// one, has taken its place, or it has been written again.
+const partialLife = 35 * 24 * time.Hour
+
+// Retention says for how long each of a log's objects is to be kept from being deleted: full tiles
+// and checkpoints for all of the log's own retention period, partial tiles for 35 days at most.
+func Retention(period time.Duration) func(key string) time.Duration {
+	return func(key string) time.Duration {
+		switch {
+		case key == "checkpoint", key == probeKey:
+			return 0 // they are replaced in the ordinary course of things
+		case strings.Contains(key, ".p/"):
+			return min(period, partialLife)
+		}
+		return period
+	}
 }

@@ -52,7 +52,7 @@ func TestTamper(t *testing.T) {
 func TestACheckpointHasOneForm(t *testing.T) {
 	f := newFixture(t)
 	signed := f.verify(t, audit.VerifyOptions{}).Signed
-	if _, err := audit.OpenCheckpoint(signed, f.keys.Verifier); err != nil {
+	if _, err := audit.TrustKey(f.keys.Verifier).Open(signed); err != nil {
 		t.Fatal(err)
 	}
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
@@ -61,7 +61,7 @@ func TestACheckpointHasOneForm(t *testing.T) {
 	for bits := 1; bits < 4; bits++ {
 		bad := slices.Clone(signed)
 		bad[last] = alphabet[at^bits]
-		if _, err := audit.OpenCheckpoint(bad, f.keys.Verifier); !errors.Is(err, audit.ErrUnverified) {
+		if _, err := audit.TrustKey(f.keys.Verifier).Open(bad); !errors.Is(err, audit.ErrUnverified) {
 			t.Errorf("with the unread bits %02b: got %v, want ErrUnverified", bits, err)
 		}
 	}

@@ -176,3 +176,22 @@ func parseBundle(b []byte, width int) ([][]byte, error) {
 	}
 	return out, nil
 }
+
+// Accumulator computes the Merkle root (RFC 9162, section 2.1.1) of a list of any length in little
+// memory.
+type Accumulator struct {
+	edge edge
+	n    int64
+}
+
+// Add adds one item at the end.
+func (a *Accumulator) Add(item []byte) {
+	a.edge.add(tlog.RecordHash(item), func(int, []tlog.Hash) {})
+	a.n++
+}
+
+// Size is the number of items.
+func (a *Accumulator) Size() int64 { return a.n }
+
+// Root is the root of the items so far.
+func (a *Accumulator) Root() [32]byte { return a.edge.root() }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -28,12 +29,20 @@ type Report struct {
 	Checkpoint Checkpoint `json:"checkpoint"`
 	Signed     []byte     `json:"signed"` // keep this as LastSeen for the next time
 	Entries    int64      `json:"entries"`
-	Objects    int        `json:"objects"` // tiles, bundles and checkpoints compared byte for byte
-	Intents    int64      `json:"intents"`
-	Outcomes   int64      `json:"outcomes"`
-	Open       int64      `json:"open"` // intents without an outcome yet: a run is going on, or was cut off
+	// Notes are weaknesses that do not touch what the log says.
+	Notes []string `json:"notes,omitempty"`
+	// NewKeys lists keys of the log that entries, signed by the former key, speak of and that the policy
+	// does not name yet.
+	NewKeys  []string `json:"new_vkeys,omitempty"`
+	Quorum   string   `json:"quorum"`  // what was asked of witnesses, in words
+	Objects  int      `json:"objects"` // tiles, bundles and checkpoints compared byte for byte
+	Intents  int64    `json:"intents"`
+	Outcomes int64    `json:"outcomes"`
+	Open     int64    `json:"open"` // intents without an outcome yet: a run is going on, or was cut off
 	// Findings are the faults, empty for a log that verifies.
 	Findings []string `json:"findings"`
+
+	beyond int // how many of the findings are objects that no signed tree covers
 }
 
 // maxFindings bounds the report on a log that is wholly broken.
@@ -45,15 +54,28 @@ func (r *Report) find(format string, args ...any) {
 	}
 }
 
+// findBeyond notes an object that no signed tree covers.
+func (r *Report) findBeyond(format string, args ...any) {
+	if len(r.Findings) < maxFindings {
+		r.beyond++
+	}
+	r.find(format, args...)
+}
+
 // OK reports whether nothing was found.
 func (r *Report) OK() bool { return len(r.Findings) == 0 }
+
+// Verify checks the whole published log, as [VerifyAll] does.
+func (l *Log) Verify(ctx context.Context, o VerifyOptions) (*Report, error) {
+	return VerifyAll(ctx, l.opts.Tiles, TrustKey(l.opts.Trust.logs...), o)
+}
 
 // VerifyAll checks a whole log from its objects alone: the checkpoint's signature, every entry's
 // form and hash, every tile there is, full or partial, every older checkpoint, that the log holds
 // the tree of the last seen checkpoint, that no entry comes twice and that intents and outcomes
 // belong together. It returns an error only if it could not look; what it saw amiss is in the
 // report's findings.
-func VerifyAll(ctx context.Context, tiles Tiles, verifier note.Verifier, o VerifyOptions) (*Report, error) {
+func VerifyAll(ctx context.Context, tiles Tiles, trust *Trust, o VerifyOptions) (*Report, error) {
 	r := &Report{}
 	signed, _, err := tiles.Get(ctx, "checkpoint")
 	if errors.Is(err, fs.ErrNotExist) {
@@ -63,13 +85,15 @@ func VerifyAll(ctx context.Context, tiles Tiles, verifier note.Verifier, o Verif
 	if err != nil {
 		return nil, fmt.Errorf("verifying the log: %w", err)
 	}
-	c, err := OpenCheckpoint(signed, verifier)
+	c, err := trust.Open(signed)
 	if err != nil {
-		r.find("checkpoint: %v", err)
+		r.find("%v", err)
+	}
+	if err != nil && !errors.Is(err, ErrUncosigned) {
 		return r, nil
 	}
-	r.Checkpoint, r.Signed = c, signed
-	v := &verification{ctx: ctx, tiles: tiles, verifier: verifier, report: r, opts: o, states: map[[32]byte]state{}}
+	r.Checkpoint, r.Signed, r.Quorum = c, signed, trust.Quorum()
+	v := &verification{ctx: ctx, tiles: tiles, trust: trust, report: r, opts: o, states: map[[32]byte]state{}}
 	if err := v.inventory(); err != nil {
 		return nil, fmt.Errorf("verifying the log: %w", err)
 	}
@@ -95,25 +119,81 @@ type tileName struct {
 }
 
 type verification struct {
-	ctx      context.Context
-	tiles    Tiles
-	verifier note.Verifier
-	report   *Report
-	opts     VerifyOptions
-	edge     edge
-	seen     *Checkpoint
+	ctx    context.Context
+	tiles  Tiles
+	trust  *Trust
+	report *Report
+	opts   VerifyOptions
+	edge   edge
+	seen   *Checkpoint
 	// widths lists the widths in which each tile is stored.
 	widths map[tileName][]int
 	// checkpoints lists the sizes of the older checkpoints.
 	checkpoints map[int64]bool
-	states      map[[32]byte]state
+	// cosigned lists the sizes of which a copy with cosignatures was kept.
+	cosigned map[int64]bool
+	states   map[[32]byte]state
+	// rotated holds keys of the log that rotation entries speak of; later the checkpoints that none of
+	// the keys known at first has signed.
+	rotated []note.Verifier
+	later   []laterHead
+}
+
+// laterHead is a checkpoint that is looked at again when all rotations are known.
+type laterHead struct {
+	key    string
+	signed []byte
+	size   int64
+	root   tlog.Hash
+	err    error
+}
+
+// rotation notes a change of the log's key. One that is not signed by both keys is a fault.
+func (v *verification) rotation(n int64, body []byte) {
+	e, err := Parse(body)
+	if err != nil || e.Rotation == nil {
+		v.report.find("entry %d: a key rotation that cannot be read", n)
+		return
+	}
+	before, after, err := e.Rotation.check(v.trust.Origin())
+	if err != nil {
+		v.report.find("entry %d: %v", n, err)
+		return
+	}
+	known := func(k note.Verifier) bool {
+		return slices.ContainsFunc(slices.Concat(v.trust.logs, v.rotated), func(t note.Verifier) bool { return t.KeyHash() == k.KeyHash() })
+	}
+	if !known(after) {
+		v.report.NewKeys = append(v.report.NewKeys, e.Rotation.New)
+	}
+	v.rotated = append(v.rotated, before, after)
+}
+
+// olderKeys looks again at checkpoints that were signed by former keys, now that the entries have
+// said which those were. The entries are believed here since the current key has signed for them.
+func (v *verification) olderKeys() {
+	extended := *v.trust
+	for _, k := range v.rotated {
+		if !slices.ContainsFunc(extended.logs, func(t note.Verifier) bool { return t.KeyHash() == k.KeyHash() }) {
+			extended.logs = append(slices.Clone(extended.logs), k)
+		}
+	}
+	for _, l := range v.later {
+		c, err := extended.open(l.signed)
+		switch {
+		case err != nil:
+			v.report.find("%s: %v", l.key, l.err)
+		case c.Size != l.size || c.Root != l.root:
+			v.report.find("%s: it is signed over another tree than the entries give", l.key)
+		}
+	}
 }
 
 // inventory lists what the log's folder holds, so that nothing in it goes unchecked.
 func (v *verification) inventory() error {
-	v.widths, v.checkpoints = map[tileName][]int{}, map[int64]bool{}
+	v.widths, v.checkpoints, v.cosigned = map[tileName][]int{}, map[int64]bool{}, map[int64]bool{}
 	if v.opts.LastSeen != nil {
-		c, err := OpenCheckpoint(v.opts.LastSeen, v.verifier)
+		c, err := v.trust.open(v.opts.LastSeen)
 		if err != nil {
 			return fmt.Errorf("the checkpoint seen last: %w", err)
 		}
@@ -127,16 +207,20 @@ func (v *verification) inventory() error {
 		if err != nil {
 			return err
 		}
-		if key == "checkpoint" {
+		if key == "checkpoint" || key == probeKey {
 			continue
 		}
-		if size, ok := strings.CutPrefix(key, "checkpoints/"); ok {
+		if folder, size, ok := strings.Cut(key, "/"); ok && (folder == "checkpoints" || folder == "cosigned") {
 			n, err := strconv.ParseInt(size, 10, 64)
 			if err != nil || n < 0 || strconv.FormatInt(n, 10) != size {
 				v.report.find("%s: not a name that the log uses", key)
 				continue
 			}
-			v.checkpoints[n] = true
+			if folder == "cosigned" {
+				v.cosigned[n] = true
+			} else {
+				v.checkpoints[n] = true
+			}
 			continue
 		}
 		level, index, width, err := parseTilePath(key)
@@ -174,13 +258,17 @@ func (v *verification) entries() error {
 	if got := v.edge.root(); got != v.report.Checkpoint.Root {
 		v.report.find("root mismatch: the entries give the root %v, the signed checkpoint says %v", got, v.report.Checkpoint.Root)
 	}
+	v.olderKeys()
 	for name, widths := range v.widths {
 		for _, w := range widths {
-			v.report.find("%s: beyond the signed tree of %d entries", tilePath(name.level, name.index, w), size)
+			v.report.findBeyond("%s: beyond the signed tree of %d entries", tilePath(name.level, name.index, w), size)
 		}
 	}
+	for n := range v.cosigned {
+		v.report.findBeyond("cosigned/%d: beyond the signed tree of %d entries", n, size)
+	}
 	for n := range v.checkpoints {
-		v.report.find("checkpoints/%d: beyond the signed tree of %d entries", n, size)
+		v.report.findBeyond("checkpoints/%d: beyond the signed tree of %d entries", n, size)
 	}
 	for _, s := range v.states {
 		if s&seenIntent != 0 && s&answered == 0 {
@@ -240,6 +328,9 @@ func (v *verification) check(n int64, body []byte) {
 	if err != nil {
 		v.report.find("entry %d: %v", n, err)
 		return
+	}
+	if Kind(o.kind) == KindRotation {
+		v.rotation(n, body)
 	}
 	var id, intent [32]byte
 	if copy(id[:], o.id) != len(id) || len(o.id) != len(id) {
@@ -360,23 +451,33 @@ func (v *verification) compareCheckpoint(size int64) error {
 	if size == v.report.Checkpoint.Size && !v.checkpoints[size] {
 		v.report.find("checkpoints/%d: missing", size)
 	}
+	if v.cosigned[size] {
+		delete(v.cosigned, size)
+		if err := v.compareHead("cosigned/"+strconv.FormatInt(size, 10), size); err != nil {
+			return err
+		}
+	}
 	if !v.checkpoints[size] {
 		return nil
 	}
 	delete(v.checkpoints, size)
-	key := "checkpoints/" + strconv.FormatInt(size, 10)
+	return v.compareHead("checkpoints/"+strconv.FormatInt(size, 10), size)
+}
+
+func (v *verification) compareHead(key string, size int64) error {
 	signed, _, err := v.tiles.Get(v.ctx, key)
 	if err != nil {
 		return err
 	}
 	v.report.Objects++
-	c, err := OpenCheckpoint(signed, v.verifier)
+	c, err := v.trust.open(signed)
 	switch {
-	case err != nil:
-		v.report.find("%s: %v", key, err)
+	case err != nil: // signed by a key that an entry further on speaks of?
+		v.later = append(v.later, laterHead{key, signed, size, v.edge.root(), err})
 	case c.Size != size || c.Root != v.edge.root():
 		v.report.find("%s: it is signed over another tree than the entries give", key)
-	case size == v.report.Checkpoint.Size && string(signed) != string(v.report.Signed):
+	case size == v.report.Checkpoint.Size && !strings.HasPrefix(string(v.report.Signed), string(signed)) && !strings.HasPrefix(string(signed), string(v.report.Signed)):
+		// they may differ in the cosignatures that were added later, and in nothing else
 		v.report.find("checkpoint: it differs from %s", key)
 	}
 	return nil

@@ -194,12 +194,12 @@ func (r *Runner) preconditions(ctx context.Context, run earshot.Run, batch []ear
 			if code != "" {
 				a.State, a.Why, a.SettledAt = earshot.ActionSkipped, code, r.now()
 				out[i].Action = a
-				out[i].Leaf, err = r.skipLeaf(a, code)
+				out[i].Leaf, err = r.skipLeaf(inner, a, code)
 				return err
 			}
 			a.State, a.IntendedAt = earshot.ActionIntended, r.now()
 			out[i].Action = a
-			out[i].Leaf, err = r.intentLeaf(a)
+			out[i].Leaf, err = r.intentLeaf(inner, a)
 			return err
 		})
 	}

@@ -120,7 +120,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 func during(t *testing.T, w *world) {
 	t.Helper()
 	announced := 0
-	_, err := audit.VerifyAll(t.Context(), w.mustTiles(), w.keys.Verifier, audit.VerifyOptions{Visit: func(_ int64, body []byte) error {
+	_, err := audit.VerifyAll(t.Context(), w.mustTiles(), audit.TrustKey(w.keys.Verifier), audit.VerifyOptions{Visit: func(_ int64, body []byte) error {
 		if e, err := audit.Parse(body); err == nil && e.Intent != nil {
 			announced++
 		}

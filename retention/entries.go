@@ -1,6 +1,7 @@
 package retention
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 
@@ -21,8 +22,16 @@ func (r *Runner) entry(kind audit.Kind, parts ...string) audit.Entry {
 // disclosed recomputes them from it.
 func recordingName(id earshot.RecordingID) string { return id.Bucket + "/" + id.Key }
 
-func (r *Runner) recordingTag(entryID string, id earshot.RecordingID) string {
-	return r.o.Tagger.Tag("recording", entryID, recordingName(id))
+// tagger makes the tags of what belongs to a data subject.
+func (r *Runner) tagger(ctx context.Context, subject earshot.SubjectID) (*audit.Tagger, error) {
+	if subject == "" || r.o.SubjectKeys == nil {
+		return r.o.Tagger, nil
+	}
+	key, err := r.o.SubjectKeys.Key(ctx, subject)
+	if err != nil {
+		return nil, err
+	}
+	return r.o.Tagger.Of(key), nil
 }
 
 func actionParts(a earshot.Action) []string {
@@ -33,17 +42,21 @@ func intentID(a earshot.Action) string {
 	return audit.EntryID(append([]string{string(audit.KindIntent)}, actionParts(a)...)...)
 }
 
-func (r *Runner) intentLeaf(a earshot.Action) (earshot.Leaf, error) {
+func (r *Runner) intentLeaf(ctx context.Context, a earshot.Action) (earshot.Leaf, error) {
+	tags, err := r.tagger(ctx, a.Recording.Subject)
+	if err != nil {
+		return earshot.Leaf{}, err
+	}
 	e := r.entry(audit.KindIntent, actionParts(a)...)
 	e.Run = string(a.Run)
 	rec := a.Recording
 	in := &audit.Intent{
 		Action: a.Decision.Disposition.String(), Companions: len(a.Companions), Rule: a.Decision.Rule,
-		Recording: r.recordingTag(e.ID, rec.ID),
-		Object:    r.o.Tagger.Tag("object", e.ID, recordingName(rec.ID)+"\n"+rec.ID.Version+"\n"+rec.ETag),
+		Recording: tags.Tag("recording", e.ID, recordingName(rec.ID)),
+		Object:    tags.Tag("object", e.ID, recordingName(rec.ID)+"\n"+rec.ID.Version+"\n"+rec.ETag),
 	}
 	if rec.Subject != "" {
-		in.Subject = r.o.Tagger.Tag("subject", e.ID, string(rec.Subject))
+		in.Subject = tags.Tag("subject", e.ID, string(rec.Subject))
 	}
 	for _, why := range a.Decision.Reasons {
 		basis := why.Rule
@@ -72,10 +85,14 @@ func (r *Runner) intentLeaf(a earshot.Action) (earshot.Leaf, error) {
 // is in the log too, stands for all of them.
 func fewSpans(spans []audit.Span) []audit.Span { return spans[:min(len(spans), 40)] }
 
-func (r *Runner) skipLeaf(a earshot.Action, code string) (earshot.Leaf, error) {
+func (r *Runner) skipLeaf(ctx context.Context, a earshot.Action, code string) (earshot.Leaf, error) {
+	tags, err := r.tagger(ctx, a.Recording.Subject)
+	if err != nil {
+		return earshot.Leaf{}, err
+	}
 	e := r.entry(audit.KindSkip, actionParts(a)...)
 	e.Run = string(a.Run)
-	e.Skip = &audit.Skip{Recording: r.recordingTag(e.ID, a.Recording.ID), Code: code}
+	e.Skip = &audit.Skip{Recording: tags.Tag("recording", e.ID, recordingName(a.Recording.ID)), Code: code}
 	return e.Leaf()
 }
 
@@ -101,8 +118,22 @@ func (r *Runner) plannedLeaf(run earshot.Run, deletes, redacts int) (earshot.Lea
 func (r *Runner) finishedLeaf(run earshot.Run, done, skipped, failed int) (earshot.Leaf, error) {
 	e := r.entry(audit.KindFinished, string(run.ID))
 	e.Run = string(run.ID)
-	e.Finished = &audit.Finished{Done: done, Skipped: skipped, Failed: failed}
+	e.Finished = &audit.Finished{Candidates: run.Considered, Due: run.Actions, Inventories: r.inventoryRoots(), Done: done, Skipped: skipped, Failed: failed}
 	return e.Leaf()
+}
+
+// inventoryRoots names the last inventories: what the population was that a run chose from.
+func (r *Runner) inventoryRoots() []string {
+	if r.o.Inventory == "" {
+		return nil
+	}
+	var out []string
+	for _, b := range r.Buckets() {
+		if inv, ok, err := LastInventory(r.o.Inventory, b); err == nil && ok {
+			out = append(out, inv.Root)
+		}
+	}
+	return out
 }
 
 func (r *Runner) holdLeaf(kind audit.Kind, h earshot.Hold) (earshot.Leaf, error) {

@@ -129,7 +129,7 @@ func (w *world) tiles(script *fault.Script) (*storage.Folder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return b.Folder("", 0), nil
+	return b.Folder("", nil), nil
 }
 
 func (w *world) mustTiles() *storage.Folder {
@@ -286,7 +286,7 @@ func (w *world) snapshot() map[string][]string {
 
 func (w *world) read(key string) []byte {
 	w.tb.Helper()
-	b, _, err := w.plain.Folder("", 0).Get(context.Background(), key)
+	b, _, err := w.plain.Folder("", nil).Get(context.Background(), key)
 	if err != nil {
 		w.tb.Fatal(err)
 	}
@@ -296,7 +296,7 @@ func (w *world) read(key string) []byte {
 // verified checks the log and returns its report.
 func (w *world) verified() *audit.Report {
 	w.tb.Helper()
-	r, err := audit.VerifyAll(context.Background(), w.mustTiles(), w.keys.Verifier, audit.VerifyOptions{})
+	r, err := audit.VerifyAll(context.Background(), w.mustTiles(), audit.TrustKey(w.keys.Verifier), audit.VerifyOptions{})
 	if err != nil {
 		w.tb.Fatal(err)
 	}

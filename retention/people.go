@@ -97,8 +97,12 @@ func (r *Runner) CloseRequests(ctx context.Context, subject earshot.SubjectID) (
 }
 
 func (r *Runner) putRequest(ctx context.Context, kind audit.Kind, q earshot.Request) error {
+	tags, err := r.tagger(ctx, q.Subject)
+	if err != nil {
+		return err
+	}
 	e := r.entry(kind, q.ID)
-	e.Request = &audit.RequestNote{Kind: string(q.Kind), Tag: r.o.Tagger.Tag("request", e.ID, q.ID), Subject: r.o.Tagger.Tag("subject", e.ID, string(q.Subject))}
+	e.Request = &audit.RequestNote{Kind: string(q.Kind), Tag: r.o.Tagger.Tag("request", e.ID, q.ID), Subject: tags.Tag("subject", e.ID, string(q.Subject))}
 	leaf, err := e.Leaf()
 	if err != nil {
 		return err

@@ -308,7 +308,11 @@ func (w *redaction) conclude(ctx context.Context, all []doomed, newer int) (verd
 	}
 	v.freed -= w.head.Size
 	if w.after != (earshot.Digest{}) {
-		v.outcome.After = w.r.o.Tagger.Tag("content", intentID(w.a), w.after.String())
+		tags, err := w.r.tagger(ctx, w.a.Recording.Subject)
+		if err != nil {
+			return verdict{}, v.broken(err)
+		}
+		v.outcome.After = tags.Tag("content", intentID(w.a), w.after.String())
 	}
 	for _, e := range w.erased {
 		v.outcome.Erased = append(v.outcome.Erased, audit.Spans(e.Spans)...)

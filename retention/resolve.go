@@ -221,7 +221,7 @@ func (r *Runner) eventWake(ctx context.Context, b *storage.Bucket, key string, a
 		if c.Class != "event" {
 			continue
 		}
-		text, _, err := b.Folder("", 0).Get(ctx, c.key)
+		text, _, err := b.Folder("", nil).Get(ctx, c.key)
 		if errors.Is(err, storage.ErrNotFound) {
 			continue
 		}

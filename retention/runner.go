@@ -22,18 +22,22 @@ import (
 
 // Options of a Runner.
 type Options struct {
-	Store    *storage.Store
-	Catalog  *catalog.DB
-	Log      *audit.Log
-	Tagger   *audit.Tagger
-	Policies []*policies.Policy
-	Layout   Layout
-	By       earshot.Principal // who runs this
-	Producer string            // program and version, for the log
-	Spool    string            // folder for sound under redaction; default os.TempDir
-	Workers  int               // recordings handled at once; default 8
-	Now      func() time.Time  // default time.Now
-	Logger   *slog.Logger      // default: silent
+	Store   *storage.Store
+	Catalog *catalog.DB
+	Log     *audit.Log
+	Tagger  *audit.Tagger
+	// SubjectKeys gives every data subject a key of their own for the tags in the log. Nil: all tags
+	// are made with the Tagger's key.
+	SubjectKeys SubjectKeys
+	Policies    []*policies.Policy
+	Layout      Layout
+	By          earshot.Principal // who runs this
+	Inventory   string            // folder of the last inventories, to be named in entries; may be empty
+	Producer    string            // program and version, for the log
+	Spool       string            // folder for sound under redaction; default os.TempDir
+	Workers     int               // recordings handled at once; default 8
+	Now         func() time.Time  // default time.Now
+	Logger      *slog.Logger      // default: silent
 	// Progress, if not nil, is told how a stage gets on; total is 0 where it is not known.
 	Progress func(stage string, done, total int)
 }
@@ -46,6 +50,13 @@ type Runner struct {
 	rules   ruleset
 	mu      sync.Mutex // guards buckets
 	buckets map[string]*storage.Bucket
+}
+
+// SubjectKeys keeps the keys that data subjects' tags are made with.
+type SubjectKeys interface {
+	Key(ctx context.Context, subject earshot.SubjectID) ([]byte, error)
+	Existing(ctx context.Context, subject earshot.SubjectID) (key []byte, ok bool, err error)
+	Destroy(ctx context.Context, subject earshot.SubjectID) (bool, error)
 }
 
 // Sentinels that callers branch on.

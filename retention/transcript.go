@@ -38,7 +38,7 @@ func (w *redaction) trimmedAreLocked(ctx context.Context) (bool, error) {
 
 // canTrim reports whether a transcript's shape is one that words can be taken out of.
 func (r *Runner) canTrim(ctx context.Context, b *storage.Bucket, c earshot.Companion) bool {
-	text, _, err := b.Folder("", 0).Get(ctx, c.ID.Key)
+	text, _, err := b.Folder("", nil).Get(ctx, c.ID.Key)
 	if err != nil {
 		return false
 	}
@@ -62,7 +62,7 @@ func (w *redaction) trim(ctx context.Context) error {
 
 func (w *redaction) trimOne(ctx context.Context, c earshot.Companion) error {
 	delete(w.trims, c.ID.Key)
-	text, etag, err := w.b.Folder("", 0).Get(ctx, c.ID.Key)
+	text, etag, err := w.b.Folder("", nil).Get(ctx, c.ID.Key)
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil
 	}

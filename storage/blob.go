@@ -23,21 +23,26 @@ const maxBlob = 32 << 20
 type Folder struct {
 	bucket *Bucket
 	prefix string
-	retain time.Duration
+	retain func(key string) time.Duration
 }
 
 // Folder is the part of the bucket below prefix. Objects created in it are put under COMPLIANCE
-// retention for that long where the bucket has object lock; 0 means no lock.
-func (b *Bucket) Folder(prefix string, retain time.Duration) *Folder {
+// retention for as long as retain says of their key, where the bucket has object lock; 0, or a nil
+// retain, means no lock.
+func (b *Bucket) Folder(prefix string, retain func(key string) time.Duration) *Folder {
 	return &Folder{bucket: b, prefix: prefix, retain: retain}
 }
 
 // Get reads a whole object of at most 32 MiB and its ETag. A missing object is fs.ErrNotExist.
 func (f *Folder) Get(ctx context.Context, key string) (data []byte, etag string, err error) {
+	return f.get(ctx, key, "")
+}
+
+func (f *Folder) get(ctx context.Context, key, version string) (data []byte, etag string, err error) {
 	var buf bytes.Buffer
 	err = again(ctx, func() error {
 		buf.Reset()
-		body, info, _, err := f.bucket.core.GetObject(ctx, f.bucket.name, f.prefix+key, minio.GetObjectOptions{})
+		body, info, _, err := f.bucket.core.GetObject(ctx, f.bucket.name, f.prefix+key, minio.GetObjectOptions{VersionID: version})
 		if err != nil {
 			return err
 		}
@@ -63,9 +68,7 @@ func (f *Folder) Get(ctx context.Context, key string) (data []byte, etag string,
 func (f *Folder) Create(ctx context.Context, key string, data []byte) (created bool, err error) {
 	opts := minio.PutObjectOptions{ContentType: "application/octet-stream", DisableMultipart: true}
 	opts.SetMatchETagExcept("*")
-	if f.retain > 0 && f.bucket.locking {
-		opts.Mode, opts.RetainUntilDate = minio.Compliance, time.Now().Add(f.retain).UTC()
-	}
+	f.lock(key, &opts)
 	_, err = f.put(ctx, key, data, opts)
 	if err == nil {
 		return true, nil
@@ -78,6 +81,26 @@ func (f *Folder) Create(ctx context.Context, key string, data []byte) (created b
 		return bytes.Equal(have, data), nil
 	}
 	return false, fmt.Errorf("creating a small object: %w", err)
+}
+
+// Replace stores data over whatever the key holds. In a bucket that keeps versions the older ones
+// stay.
+func (f *Folder) Replace(ctx context.Context, key string, data []byte) error {
+	opts := minio.PutObjectOptions{ContentType: "application/octet-stream", DisableMultipart: true}
+	f.lock(key, &opts)
+	if _, err := f.put(ctx, key, data, opts); err != nil {
+		return fmt.Errorf("storing a small object: %w", err)
+	}
+	return nil
+}
+
+func (f *Folder) lock(key string, opts *minio.PutObjectOptions) {
+	if f.retain == nil || !f.bucket.locking {
+		return
+	}
+	if d := f.retain(key); d > 0 {
+		opts.Mode, opts.RetainUntilDate = minio.Compliance, time.Now().Add(d).UTC()
+	}
 }
 
 // Swap stores data over the object whose ETag is given (empty: the key must be new). swapped is
@@ -154,4 +177,29 @@ func (b *Bucket) SetLegalHold(ctx context.Context, id earshot.RecordingID, on bo
 		return fmt.Errorf("setting the legal hold: %w", err)
 	}
 	return nil
+}
+
+// Objects streams every version and delete marker in the folder, the newest of a key first, with
+// keys that lack the folder's prefix.
+func (f *Folder) Objects(ctx context.Context) iter.Seq2[Version, error] {
+	return func(yield func(Version, error) bool) {
+		for v, err := range f.bucket.All(ctx, f.prefix) {
+			v.ID.Key = strings.TrimPrefix(v.ID.Key, f.prefix)
+			if !yield(v, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Version reads one version of an object, of at most 32 MiB.
+func (f *Folder) Version(ctx context.Context, key, version string) ([]byte, error) {
+	data, _, err := f.get(ctx, key, version)
+	return data, err
+}
+
+// Locked reports whether the store refuses to delete a version for now.
+func (f *Folder) Locked(ctx context.Context, key, version string) (bool, error) {
+	lock, err := f.bucket.Lock(ctx, earshot.RecordingID{Bucket: f.bucket.name, Key: f.prefix + key, Version: version})
+	return lock.LegalHold || lock.RetainUntil.After(time.Now()), err
 }

@@ -341,3 +341,38 @@ func (b *Bucket) survives(name string) bool {
 		return name == allowed
 	})
 }
+
+// All streams every version and delete marker of every key below prefix, key by key, the newest of
+// a key first; in a bucket that was never versioned, every object, with an empty version. A listing
+// that breaks is an error: begin again.
+func (b *Bucket) All(ctx context.Context, prefix string) iter.Seq2[Version, error] {
+	return func(yield func(Version, error) bool) {
+		noOwner := false
+		opts := minio.ListObjectsOptions{Prefix: prefix, Recursive: true, FetchOwner: &noOwner, WithVersions: b.versioning != Unversioned}
+		inner, stop := context.WithCancel(ctx)
+		defer stop()
+		for o := range b.core.ListObjectsIter(inner, b.name, opts) {
+			if o.Err != nil {
+				yield(Version{}, fmt.Errorf("listing versions of bucket %q: %w", b.name, classify(o.Err)))
+				return
+			}
+			if !yield(b.version(o), nil) {
+				return
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			yield(Version{}, err)
+		}
+	}
+}
+
+func (b *Bucket) version(o minio.ObjectInfo) Version {
+	r := b.recording(o)
+	v := Version{ID: r.ID, ETag: r.ETag, Size: o.Size, StoredAt: r.StoredAt, Latest: o.IsLatest, Marker: o.IsDeleteMarker}
+	if b.versioning == Unversioned {
+		v.ID.Version = ""
+	} else if v.ID.Version == "" {
+		v.ID.Version = "null"
+	}
+	return v
+}

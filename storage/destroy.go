@@ -38,12 +38,7 @@ func (b *Bucket) Versions(ctx context.Context, key string) ([]Version, error) {
 			if o.Key != key {
 				break // S3 lists in order of key, so that the exact key comes first
 			}
-			v := Version{ID: b.recording(o).ID, ETag: b.recording(o).ETag, Size: o.Size, StoredAt: o.LastModified.UTC(), Latest: o.IsLatest, Marker: o.IsDeleteMarker}
-			if b.versioning == Unversioned {
-				v.ID.Version = ""
-			} else if v.ID.Version == "" {
-				v.ID.Version = "null"
-			}
+			v := b.version(o)
 			// Some stores repeat the last entry of a page.
 			if !slices.ContainsFunc(out, func(x Version) bool { return x.ID == v.ID }) {
 				out = append(out, v)

@@ -3,61 +3,273 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
+	"time"
 
 	"earshot"
 	"earshot/audit"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/mod/sumdb/note"
 )
 
 func newAudit(a *app) *cobra.Command {
-	return group("audit", "Read and verify the log, and draw certificates", newAuditLog(a), newAuditVerify(a), newAuditCertificate(a))
+	return group("audit", "Read and verify the log, and draw certificates",
+		newAuditLog(a), newAuditVerify(a), newAuditCertificate(a), newAuditExport(a), newAuditVerifyExport(a), newAuditSend(a),
+		newAuditReconcile(a), newAuditConfirm(a), newAuditDisclose(a), newAuditWitness(a), newAuditRotate(a), newAuditRecover(a))
+}
+
+// query chooses entries of the log.
+type query struct {
+	kind, run, rule, action    string
+	since, until               string
+	recording, subject, keyFor string
+	after                      int64
+	limit                      int64
+
+	from, to time.Time
+	tags     *audit.Tagger
+	name     string // what the tags are of: a recording's name or a subject's id
+	label    string
+	intents  map[string]bool // that were chosen, so that their outcomes are too
+}
+
+func (q *query) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&q.kind, "kind", "", "only entries of this kind (intent, outcome, ...)")
+	f.StringVar(&q.run, "run", "", "only entries of this run")
+	f.StringVar(&q.rule, "rule", "", "only intents by this rule, with their outcomes")
+	f.StringVar(&q.action, "disposition", "", "only intents to delete, or to redact, with their outcomes")
+	f.StringVar(&q.since, "since", "", "only from this time on (2026-01-31, or RFC 3339)")
+	f.StringVar(&q.until, "until", "", "only before this time")
+	f.StringVar(&q.recording, "recording", "", "only what was done to s3://BUCKET/KEY")
+	f.StringVar(&q.subject, "subject", "", "only what speaks of this data subject (pseudonym)")
+	f.StringVar(&q.keyFor, "subject-key", "", "only what speaks of the data subject whose key is in this file (earshot audit disclose)")
+	f.Int64Var(&q.after, "after", -1, "only entries behind this index: to page on")
+	f.Int64Var(&q.limit, "limit", 0, "at most so many entries")
+}
+
+// prepare reads what the flags say. open gives the installation, for what takes more than the log.
+func (q *query) prepare(ctx context.Context, open func() (*installation, error)) error {
+	q.intents = map[string]bool{}
+	for text, to := range map[*string]*time.Time{&q.since: &q.from, &q.until: &q.to} {
+		if *text == "" {
+			continue
+		}
+		at, err := time.Parse(time.DateOnly, *text)
+		if err != nil {
+			at, err = time.Parse(time.RFC3339, *text)
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %q is neither a date such as 2026-01-31 nor a time of RFC 3339", errUsage, *text)
+		}
+		*to = at
+	}
+	given := 0
+	for _, s := range []string{q.recording, q.subject, q.keyFor} {
+		if s != "" {
+			given++
+		}
+	}
+	switch {
+	case given > 1:
+		return fmt.Errorf("%w: --recording, --subject and --subject-key exclude one another", errUsage)
+	case given == 0:
+		return nil
+	case q.keyFor != "":
+		return q.readDisclosure()
+	}
+	i, err := open()
+	if err != nil {
+		return err
+	}
+	if q.subject != "" {
+		q.name, q.label = q.subject, "subject"
+		q.tags, err = i.runner.SubjectTagger(ctx, earshot.SubjectID(q.subject))
+		return err
+	}
+	bucket, key, err := parseS3URL(q.recording)
+	if err != nil {
+		return err
+	}
+	row, err := i.db.Recording(ctx, bucket, key)
+	if err != nil {
+		return err
+	}
+	q.name, q.label = bucket+"/"+key, "recording"
+	q.tags, err = i.runner.SubjectTagger(ctx, row.Known.Recording.Subject)
+	return err
+}
+
+func (q *query) readDisclosure() error {
+	text, err := os.ReadFile(q.keyFor)
+	if err != nil {
+		return fmt.Errorf("reading --subject-key: %w", err)
+	}
+	var d disclosure
+	if err := json.Unmarshal(text, &d); err != nil || d.Schema != disclosureSchema || len(d.Key) < 32 {
+		return fmt.Errorf("%w: --subject-key: that file is not of earshot audit disclose", errUsage)
+	}
+	t, err := audit.NewTagger(d.Key)
+	if err != nil {
+		return err
+	}
+	q.tags, q.name, q.label = t.Of(d.Key), d.Subject, "subject"
+	return nil
+}
+
+// chooses reports whether an entry is asked for. It must see the entries in order.
+func (q *query) chooses(index int64, e audit.Entry) bool {
+	switch {
+	case index <= q.after, q.kind != "" && string(e.Kind) != q.kind, q.run != "" && e.Run != q.run,
+		!q.from.IsZero() && e.Time().Before(q.from), !q.to.IsZero() && !e.Time().Before(q.to):
+		q.follow(e)
+		return false
+	}
+	return q.follow(e)
+}
+
+// follow applies the conditions that an outcome inherits from its intent.
+func (q *query) follow(e audit.Entry) bool {
+	if q.rule == "" && q.action == "" && q.tags == nil {
+		return true
+	}
+	switch {
+	case e.Outcome != nil:
+		return q.intents[e.Outcome.IntentID]
+	case e.Verification != nil:
+		return q.intents[e.Verification.OutcomeID]
+	case q.tags != nil && !q.speaksOf(e):
+		return false
+	case e.Intent == nil:
+		return q.rule == "" && q.action == ""
+	case q.rule != "" && e.Intent.Rule != q.rule, q.action != "" && e.Intent.Action != q.action:
+		return false
+	}
+	q.intents[e.ID] = true
+	return true
+}
+
+func (q *query) speaksOf(e audit.Entry) bool {
+	tag := q.tags.Tag(q.label, e.ID, q.name)
+	switch {
+	case e.Intent != nil:
+		return e.Intent.Recording == tag || e.Intent.Subject == tag
+	case e.Skip != nil:
+		return e.Skip.Recording == tag
+	case e.Request != nil:
+		return e.Request.Subject == tag
+	case e.SubjectKey != nil:
+		return e.SubjectKey.Subject == tag
+	}
+	return false
+}
+
+func (q *query) text() string {
+	var parts []string
+	for _, f := range []struct{ name, value string }{
+		{"kind", q.kind}, {"run", q.run}, {"rule", q.rule}, {"disposition", q.action}, {"since", q.since}, {"until", q.until},
+	} {
+		if f.value != "" {
+			parts = append(parts, f.name+"="+f.value)
+		}
+	}
+	if q.tags != nil {
+		parts = append(parts, q.label+"=*") // whose is not said
+	}
+	return strings.Join(parts, " ")
+}
+
+// read verifies the log and hands on the entries that are asked for. It returns what was found.
+func (q *query) read(ctx context.Context, i *installation, trust *audit.Trust, each func(index int64, e audit.Entry, body []byte) error) (*audit.Report, error) {
+	tiles, err := i.tiles(ctx)
+	if err != nil {
+		return nil, err
+	}
+	n := int64(0)
+	report, err := audit.VerifyAll(ctx, tiles, trust, audit.VerifyOptions{Visit: func(index int64, body []byte) error {
+		e, err := audit.Parse(body)
+		if err != nil || !q.chooses(index, e) || q.limit > 0 && n >= q.limit {
+			return nil //nolint:nilerr // VerifyAll reports it
+		}
+		n++
+		return each(index, e, body)
+	}})
+	if err != nil {
+		return nil, err
+	}
+	if !report.OK() {
+		return report, fmt.Errorf("%w: %s", errUnverified, strings.Join(report.Findings, "; "))
+	}
+	return report, nil
 }
 
 func newAuditLog(a *app) *cobra.Command {
-	var kind, run string
-	c := command("log", "Print the log's entries, one a line", "The entries are read from the log's bucket and verified on the way.", cobra.NoArgs,
+	var b believing
+	var q query
+	c := command("log", "Print the log's entries, one a line",
+		`The entries are read from the log's bucket and the whole log is verified on the way. Page through a long one with
+--limit and --after. That somebody read it is an entry too, except with --bucket, where an auditor reads without the
+installation.`, cobra.NoArgs,
 		func(cmd *cobra.Command, _ []string) error {
-			i, verifier, err := a.openLog(cmd.Context())
+			ctx := cmd.Context()
+			whole, closeWhole := a.lazily(ctx)
+			defer closeWhole()
+			if err := q.prepare(ctx, whole); err != nil {
+				return err
+			}
+			i, trust, err := a.openLog(ctx, b)
 			if err != nil {
 				return err
 			}
 			defer i.close()
-			tiles, err := i.tiles(cmd.Context())
-			if err != nil {
+			n := int64(0)
+			report, err := q.read(ctx, i, trust, func(index int64, e audit.Entry, body []byte) error {
+				n++
+				return a.printEntry(index, e, body)
+			})
+			if err != nil || b.bucket != "" {
 				return err
 			}
-			report, err := audit.VerifyAll(cmd.Context(), tiles, verifier, audit.VerifyOptions{Visit: func(index int64, body []byte) error {
-				return a.printEntry(index, body, kind, run)
-			}})
-			if err != nil {
-				return err
-			}
-			if !report.OK() {
-				return fmt.Errorf("%w: %s", errUnverified, strings.Join(report.Findings, "; "))
-			}
-			return nil
+			return a.sayRead(ctx, whole, audit.KindRead, audit.Read{Entries: n, Size: report.Checkpoint.Size}, q.text())
 		})
-	c.Flags().StringVar(&kind, "kind", "", "only entries of this kind (intent, outcome, ...)")
-	c.Flags().StringVar(&run, "run", "", "only entries of this run")
+	q.flags(c)
+	b.flags(c)
 	return c
 }
 
-func (a *app) printEntry(index int64, body []byte, kind, run string) error {
-	e, err := audit.Parse(body)
+// lazily opens the whole installation when it is first asked for.
+func (a *app) lazily(ctx context.Context) (open func() (*installation, error), done func()) {
+	var i *installation
+	return func() (*installation, error) {
+			var err error
+			if i == nil {
+				i, err = a.open(ctx)
+			}
+			return i, err
+		}, func() {
+			if i != nil {
+				i.close()
+			}
+		}
+}
+
+// sayRead writes that somebody read the log. Where the log cannot be written (it halted, or another
+// command writes) reading it must be possible all the same.
+func (a *app) sayRead(ctx context.Context, open func() (*installation, error), kind audit.Kind, r audit.Read, query string) error {
+	i, err := open()
+	if err == nil {
+		err = i.runner.SayRead(ctx, kind, r, query)
+	}
 	if err != nil {
-		return nil // VerifyAll reports it
+		a.say("earshot: that the log was read could not be written down: %s", oneLine(err))
 	}
-	if kind != "" && string(e.Kind) != kind || run != "" && e.Run != run {
-		return nil
-	}
+	return nil
+}
+
+func (a *app) printEntry(index int64, e audit.Entry, body []byte) error {
 	return a.emit(struct {
 		Index int64           `json:"index"`
 		Entry json.RawMessage `json:"entry"`
@@ -69,262 +281,35 @@ func (a *app) printEntry(index int64, body []byte, kind, run string) error {
 func entryText(e audit.Entry) string {
 	switch {
 	case e.Intent != nil:
-		return fmt.Sprintf("%s rec %s by %s, %s", e.Intent.Action, e.Intent.Recording[:8], e.Intent.Rule, e.Run)
+		return fmt.Sprintf("%s rec %.8s by %s, %s", e.Intent.Action, e.Intent.Recording, e.Intent.Rule, e.Run)
 	case e.Outcome != nil:
 		return fmt.Sprintf("%s %s, %d copies gone, %s", e.Outcome.Result, e.Outcome.Code, e.Outcome.CopiesGone, e.Run)
 	case e.Skip != nil:
-		return fmt.Sprintf("rec %s skipped: %s, %s", e.Skip.Recording[:8], e.Skip.Code, e.Run)
+		return fmt.Sprintf("rec %.8s skipped: %s, %s", e.Skip.Recording, e.Skip.Code, e.Run)
 	case e.Plan != nil:
 		return fmt.Sprintf("%d delete, %d redact of %d, digest %.12s, %s", e.Plan.Delete, e.Plan.Redact, e.Plan.Considered, e.Plan.Digest, e.Run)
 	case e.Finished != nil:
-		return fmt.Sprintf("%d done, %d skipped, %d failed, %s", e.Finished.Done, e.Finished.Skipped, e.Finished.Failed, e.Run)
+		return fmt.Sprintf("%d due, %d done, %d skipped, %d failed, %s", e.Finished.Due, e.Finished.Done, e.Finished.Skipped, e.Finished.Failed, e.Run)
 	case e.Policy != nil:
 		return fmt.Sprintf("%s %.12s", e.Policy.Name, e.Policy.SHA256)
 	case e.Approval != nil:
 		return fmt.Sprintf("digest %.12s, %s", e.Approval.Digest, e.Run)
+	case e.Gap != nil:
+		return fmt.Sprintf("no quorum of witnesses since the tree of %d entries", e.Gap.Cosigned)
+	case e.Orphan != nil:
+		return fmt.Sprintf("%s of an abandoned attempt was written over", e.Orphan.Tile)
+	case e.Recovered != nil:
+		return fmt.Sprintf("after a restore: %d taken over, %d numbered anew, %d lost intents closed", e.Recovered.Adopted, e.Recovered.Renumbered, e.Recovered.Answered)
+	case e.Rotation != nil:
+		return "new key " + e.Rotation.New
+	case e.Read != nil:
+		return fmt.Sprintf("%d entries of %d %s", e.Read.Entries, e.Read.Size, e.Read.Format)
+	case e.Inventory != nil:
+		return fmt.Sprintf("%d versions, %d bytes, root %.12s", e.Inventory.Versions, e.Inventory.Bytes, e.Inventory.Root)
+	case e.Reconcile != nil:
+		return fmt.Sprintf("%d appeared, %d explained, %d VANISHED", e.Reconcile.Appeared, e.Reconcile.Explained, e.Reconcile.Vanished)
+	case e.Verification != nil:
+		return fmt.Sprintf("%s by %s, %d versions left, %s", e.Verification.Result, e.Verification.Verifier, e.Verification.Left, e.Run)
 	}
 	return ""
-}
-
-// openLog connects to the store and reads the log's public key: all that verifying takes.
-func (a *app) openLog(ctx context.Context) (*installation, note.Verifier, error) {
-	i, err := a.connect(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	text, err := os.ReadFile(filepath.Join(i.cfg.Keys, "log.vkey"))
-	if err != nil {
-		i.close()
-		return nil, nil, fmt.Errorf("reading the log's public key: %w", err)
-	}
-	verifier, err := note.NewVerifier(strings.TrimSpace(string(text)))
-	if err != nil {
-		i.close()
-		return nil, nil, fmt.Errorf("reading the log's public key: %w", err)
-	}
-	return i, verifier, nil
-}
-
-// seenFile keeps the checkpoint that audit verify saw last, so that a history that was rewritten
-// or shortened since is found out.
-const seenFile = "last-seen.checkpoint"
-
-func newAuditVerify(a *app) *cobra.Command {
-	var vkey, state string
-	c := command("verify [CERTIFICATE.json]", "Verify the whole log from its bucket alone, or one certificate offline",
-		`Without an argument every entry, tile and checkpoint in the log's bucket is checked, and that the log still
-holds what was seen at the last visit. With a certificate nothing but the file is needed, and the log's public
-key by --vkey: a key, or a file that holds it. Without --vkey the key that the certificate itself states is
-used; compare it with the one that you were given.`, cobra.MaximumNArgs(1),
-		func(cmd *cobra.Command, args []string) error {
-			if len(args) == 1 {
-				return a.verifyCertificate(args[0], vkey)
-			}
-			return a.verifyLog(cmd.Context(), vkey, state)
-		})
-	c.Flags().StringVar(&vkey, "vkey", "", "the log's public key, or a file that holds it")
-	c.Flags().StringVar(&state, "state", "", "file that keeps the checkpoint seen last (default: beside the keys)")
-	return c
-}
-
-func readVKey(vkey string) (note.Verifier, error) {
-	if text, err := os.ReadFile(vkey); err == nil {
-		vkey = string(text)
-	}
-	v, err := note.NewVerifier(strings.TrimSpace(vkey))
-	if err != nil {
-		return nil, fmt.Errorf("%w: --vkey is neither a key nor a file that holds one: %w", errUsage, err)
-	}
-	return v, nil
-}
-
-func (a *app) verifyLog(ctx context.Context, vkey, state string) error {
-	i, verifier, err := a.openLog(ctx)
-	if err != nil {
-		return err
-	}
-	defer i.close()
-	if vkey != "" {
-		if verifier, err = readVKey(vkey); err != nil {
-			return err
-		}
-	}
-	if state == "" {
-		state = filepath.Join(i.cfg.Keys, seenFile)
-	}
-	report, err := i.verify(ctx, verifier, state)
-	if err != nil {
-		return err
-	}
-	if err := a.emit(report, func(w io.Writer) { printReport(w, report) }); err != nil {
-		return err
-	}
-	if !report.OK() {
-		return fmt.Errorf("%w: %d finding(s)", errUnverified, len(report.Findings))
-	}
-	return nil
-}
-
-// verify checks the log and keeps its checkpoint for the next time.
-func (i *installation) verify(ctx context.Context, verifier note.Verifier, state string) (*audit.Report, error) {
-	tiles, err := i.tiles(ctx)
-	if err != nil {
-		return nil, err
-	}
-	last, err := os.ReadFile(state)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("reading the checkpoint seen last: %w", err)
-	}
-	report, err := audit.VerifyAll(ctx, tiles, verifier, audit.VerifyOptions{LastSeen: last})
-	if err != nil || !report.OK() {
-		return report, err
-	}
-	return report, os.WriteFile(state, report.Signed, 0o600)
-}
-
-func printReport(w io.Writer, r *audit.Report) {
-	for _, f := range r.Findings {
-		fmt.Fprintf(w, "FOUND: %s\n", f)
-	}
-	if !r.OK() {
-		fmt.Fprintln(w, "the log does NOT verify: believe nothing in it, and find out who could write to its bucket")
-		return
-	}
-	fmt.Fprintf(w, "the log %s verifies: %d entries under one signed checkpoint, %d objects compared\n", r.Checkpoint.Origin, r.Entries, r.Objects)
-	fmt.Fprintf(w, "%d intents, %d outcomes, %d intents without an outcome yet\n", r.Intents, r.Outcomes, r.Open)
-}
-
-func (a *app) verifyCertificate(file, vkey string) error {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return fmt.Errorf("reading the certificate: %w", err)
-	}
-	c, err := audit.ParseCertificate(text)
-	if err != nil {
-		return fmt.Errorf("%w: %w", errUnverified, err)
-	}
-	stated := vkey == ""
-	if stated {
-		vkey = c.VKey
-	}
-	verifier, err := readVKey(vkey)
-	if err != nil {
-		return err
-	}
-	v, err := c.Verify(verifier)
-	if err != nil {
-		return err
-	}
-	return a.emit(map[string]any{"verified": true, "title": v.Title(), "wording": v.Wording(), "log": c.Log, "entries": v.Checkpoint.Size, "vkey_from_certificate": stated}, func(w io.Writer) {
-		fmt.Fprintf(w, "%s\n%s\n", v.Title(), v.Wording())
-		fmt.Fprintf(w, "the log %s holds both entries under its checkpoint of %d entries\n", c.Log, v.Checkpoint.Size)
-		if stated {
-			fmt.Fprintf(w, "the key is the one that the certificate states: compare it with the one that you were given\n  %s\n", c.VKey)
-		}
-	})
-}
-
-func newAuditCertificate(a *app) *cobra.Command {
-	var run, out, issuer string
-	var seq int
-	c := command("certificate [s3://BUCKET/KEY]", "Draw certificates of destruction or redaction",
-		`For one recording (the last thing that was done to it), or with --run for a whole run (a file each, into
---out). A certificate names the recording; the log does not.`, cobra.MaximumNArgs(1),
-		func(cmd *cobra.Command, args []string) error {
-			if (len(args) == 1) == (run != "") {
-				return fmt.Errorf("%w: name a recording, or a run with --run", errUsage)
-			}
-			i, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer i.close()
-			var actions []earshot.Action
-			if run != "" {
-				actions, err = i.db.Actions(cmd.Context(), earshot.RunID(run), earshot.ActionDone, 0, 1<<30)
-				if err == nil && len(actions) == 0 {
-					_, err = i.db.Run(cmd.Context(), earshot.RunID(run))
-				}
-			} else {
-				actions, err = i.lastAction(cmd.Context(), args[0])
-			}
-			if err != nil {
-				return err
-			}
-			for _, action := range actions {
-				if seq >= 0 && action.Seq != seq {
-					continue
-				}
-				if err := a.drawCertificate(cmd.Context(), i, action, issuer, out); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	c.Flags().StringVar(&run, "run", "", "certificates of everything that this run did")
-	c.Flags().IntVar(&seq, "seq", -1, "of the run only the action with this number")
-	c.Flags().StringVar(&out, "out", "", "folder for the files (default: one certificate to stdout)")
-	c.Flags().StringVar(&issuer, "issuer", "", "who issues the certificates, for people to read")
-	return c
-}
-
-func (i *installation) lastAction(ctx context.Context, url string) ([]earshot.Action, error) {
-	bucket, key, err := parseS3URL(url)
-	if err != nil {
-		return nil, err
-	}
-	history, err := i.db.History(ctx, bucket, key)
-	if err != nil {
-		return nil, err
-	}
-	for n := len(history) - 1; n >= 0; n-- {
-		if history[n].State == earshot.ActionDone {
-			return history[n : n+1], nil
-		}
-	}
-	return nil, fmt.Errorf("nothing was done to that recording by a run: there is nothing to certify")
-}
-
-func (i *installation) certify(ctx context.Context, action earshot.Action, issuer string) (audit.Certificate, error) {
-	intent, outcome, ok, err := i.db.Places(ctx, action.Run, action.Seq)
-	if err != nil {
-		return audit.Certificate{}, err
-	}
-	if !ok {
-		return audit.Certificate{}, fmt.Errorf("action %s has no intent and outcome in the log yet", action.ID())
-	}
-	return i.log.Certify(ctx, i.keys.VKey, issuer, intent, outcome, &audit.Opening{Bucket: action.Recording.ID.Bucket, Key: action.Recording.ID.Key})
-}
-
-func (a *app) drawCertificate(ctx context.Context, i *installation, action earshot.Action, issuer, out string) error {
-	c, err := i.certify(ctx, action, issuer)
-	if err != nil {
-		return err
-	}
-	text, err := c.JSON()
-	if err != nil {
-		return err
-	}
-	if out == "" {
-		_, err = a.out.Write(text)
-		return err
-	}
-	if err := os.MkdirAll(out, 0o700); err != nil {
-		return fmt.Errorf("making the folder of certificates: %w", err)
-	}
-	name := filepath.Join(out, fmt.Sprintf("%s-%d.json", action.Run, action.Seq))
-	if err := os.WriteFile(name, text, 0o600); err != nil {
-		return fmt.Errorf("writing a certificate: %w", err)
-	}
-	return a.emit(map[string]string{"file": name}, func(w io.Writer) { fmt.Fprintln(w, name) })
-}
-
-// parseS3URL splits s3://BUCKET/KEY.
-func parseS3URL(url string) (bucket, key string, err error) {
-	rest, ok := strings.CutPrefix(url, "s3://")
-	bucket, key, found := strings.Cut(rest, "/")
-	if !ok || !found || bucket == "" || key == "" {
-		return "", "", fmt.Errorf("%w: %q: want s3://BUCKET/KEY", errUsage, url)
-	}
-	return bucket, key, nil
 }

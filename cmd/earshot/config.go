@@ -20,6 +20,7 @@ import (
 	"earshot/storage/embedded"
 
 	"github.com/goccy/go-yaml"
+	"golang.org/x/mod/sumdb/note"
 )
 
 // Config is the configuration file. Relative paths count from the file's folder. Only this file of
@@ -30,14 +31,22 @@ type Config struct {
 	Keys    string      `yaml:"keys"`    // folder of the log's keys; default keys
 	Log     LogConfig   `yaml:"log"`
 	// Policies is a folder; every .yaml in it that does not end in .test.yaml is a policy.
-	Policies string       `yaml:"policies"`
-	Spool    string       `yaml:"spool"`   // folder for sound under redaction; default the system's
-	Workers  int          `yaml:"workers"` // recordings handled at once; default 8
-	Layout   LayoutConfig `yaml:"layout"`
+	Policies string `yaml:"policies"`
+	// Verifier holds credentials of its own for `earshot audit confirm`, which looks at what those that
+	// act claim. Only its keys are read.
+	Verifier StoreConfig `yaml:"verifier"`
+	// Inventory is the folder of the lists of what the store held last; default inventory.
+	Inventory string       `yaml:"inventory"`
+	Spool     string       `yaml:"spool"`   // folder for sound under redaction; default the system's
+	Workers   int          `yaml:"workers"` // recordings handled at once; default 8
+	Layout    LayoutConfig `yaml:"layout"`
 	// KeepMetadata lists further user metadata that survives a redaction, besides the names in
 	// layout.metadata. A trailing * stands for any ending.
 	KeepMetadata []string `yaml:"keep_metadata"`
-	Listen       string   `yaml:"listen"` // of earshot serve; default 127.0.0.1:8470
+	// Residuals are stated in certificates: where copies may still be that earshot does not reach, such
+	// as "backups until 30 days after the deletion".
+	Residuals []string `yaml:"residuals"`
+	Listen    string   `yaml:"listen"` // of earshot serve; default 127.0.0.1:8470
 
 	dir string
 }
@@ -60,8 +69,14 @@ type LogConfig struct {
 	// Retain puts what is written under COMPLIANCE retention for that long (2190d), where the bucket
 	// has object lock. It cannot be shortened by anybody; empty means none.
 	Retain string `yaml:"retain"`
+	// Trust is a file that names the log's keys and its witnesses (C2SP tlog-policy); default: no
+	// witness. Strict waits for their quorum before anything is done; otherwise the log goes on without
+	// it for MaxUncosigned (24h), and says so.
+	Trust         string `yaml:"trust"`
+	Strict        bool   `yaml:"strict"`
+	MaxUncosigned string `yaml:"max_uncosigned"`
 
-	retain time.Duration
+	retain, uncosigned time.Duration
 }
 
 // LayoutConfig is retention.Layout as it is written down.
@@ -111,10 +126,11 @@ func (c *Config) check() error {
 	}
 	set(&c.Catalog, "catalog.db")
 	set(&c.Keys, "keys")
+	set(&c.Inventory, "inventory")
 	set(&c.Policies, "policies")
 	set(&c.Log.Bucket, "earshot-log")
 	set(&c.Listen, "127.0.0.1:8470")
-	for _, p := range []*string{&c.Catalog, &c.Keys, &c.Policies, &c.Spool, &c.Store.Embedded, &c.Store.AccessKeyFile, &c.Store.SecretKeyFile} {
+	for _, p := range []*string{&c.Catalog, &c.Keys, &c.Policies, &c.Spool, &c.Store.Embedded, &c.Store.AccessKeyFile, &c.Store.SecretKeyFile, &c.Log.Trust, &c.Verifier.AccessKeyFile, &c.Verifier.SecretKeyFile, &c.Inventory} {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(c.dir, *p)
 		}
@@ -128,6 +144,12 @@ func (c *Config) check() error {
 		return errors.New("log.origin is missing: a name of your own for the log, such as example.org/earshot/2026")
 	case c.Workers < 0 || c.Workers > 256:
 		return fmt.Errorf("workers: %d is not between 1 and 256", c.Workers)
+	}
+	if c.Log.MaxUncosigned != "" {
+		var err error
+		if c.Log.uncosigned, err = policies.ParseLength(c.Log.MaxUncosigned); err != nil {
+			return fmt.Errorf("log.max_uncosigned: %w", err)
+		}
 	}
 	if c.Log.Retain != "" {
 		var err error
@@ -171,6 +193,8 @@ type installation struct {
 	options  storage.Options
 	db       *catalog.DB
 	keys     *audit.Keys
+	subjects *catalog.KeyRing
+	trust    *audit.Trust
 	log      *audit.Log
 	policies []*policies.Policy
 	runner   *retention.Runner
@@ -179,6 +203,9 @@ type installation struct {
 func (i *installation) close() {
 	if i.db != nil {
 		_ = i.db.Close()
+	}
+	if i.subjects != nil {
+		_ = i.subjects.Close()
 	}
 	if i.server != nil {
 		_ = i.server.Close()
@@ -253,19 +280,12 @@ func (a *app) open(ctx context.Context) (*installation, error) {
 	return i, nil
 }
 
-func (a *app) openRest(ctx context.Context, i *installation) (err error) {
-	if i.db, err = catalog.Open(ctx, catalog.Options{Path: i.cfg.Catalog}); err != nil {
-		return err
-	}
-	if i.keys, err = audit.OpenKeys(i.cfg.Keys); err != nil {
-		return err
-	}
-	tiles, err := i.tiles(ctx)
+func (a *app) openRest(ctx context.Context, i *installation) error {
+	o, err := a.openKeys(ctx, i)
 	if err != nil {
 		return err
 	}
-	i.log, err = audit.Open(ctx, audit.Options{Tiles: tiles, Head: i.db.Head(), Signer: i.keys.Signer, Verifier: i.keys.Verifier})
-	if err != nil {
+	if i.log, err = audit.Open(ctx, o); err != nil {
 		return err
 	}
 	if i.policies, err = loadPolicies(i.cfg.Policies); err != nil {
@@ -290,9 +310,49 @@ func (a *app) newRunner(i *installation, by earshot.Principal) (*retention.Runne
 		}
 	}
 	return retention.New(retention.Options{
-		Store: i.store, Catalog: i.db, Log: i.log, Tagger: i.keys.Tagger, Policies: i.policies, Layout: layout,
+		Store: i.store, Catalog: i.db, Log: i.log, Tagger: i.keys.Tagger, SubjectKeys: i.subjects, Policies: i.policies, Layout: layout, Inventory: i.cfg.Inventory,
 		By: by, Producer: "earshot/" + version(), Spool: i.cfg.Spool, Workers: i.cfg.Workers, Logger: a.logger(), Progress: a.progress(),
 	})
+}
+
+// openKeys opens the catalog and the keys, and says how the log is to be opened.
+func (a *app) openKeys(ctx context.Context, i *installation) (o audit.Options, err error) {
+	if i.db, err = catalog.Open(ctx, catalog.Options{Path: i.cfg.Catalog}); err != nil {
+		return o, err
+	}
+	if i.keys, err = audit.OpenKeys(i.cfg.Keys); err != nil {
+		return o, err
+	}
+	if i.subjects, err = catalog.OpenKeyRing(ctx, filepath.Join(i.cfg.Keys, "subjects.db"), i.keys.KEK); err != nil {
+		return o, err
+	}
+	if i.trust, err = i.cfg.trust(i.keys.Verifiers...); err != nil {
+		return o, err
+	}
+	tiles, err := i.tiles(ctx)
+	if err != nil {
+		return o, err
+	}
+	return audit.Options{
+		Tiles: tiles, Head: i.db.Head(), Signer: i.keys.Signer, Verifier: i.keys.Verifier, Former: i.keys.Former,
+		Trust: i.trust, Strict: i.cfg.Log.Strict, MaxUncosigned: i.cfg.Log.uncosigned,
+	}, nil
+}
+
+// trust is the policy on whose signatures are believed, with the keys that we know to be ours.
+func (c *Config) trust(own ...note.Verifier) (*audit.Trust, error) {
+	if c.Log.Trust == "" {
+		return audit.TrustKey(own...), nil
+	}
+	text, err := os.ReadFile(c.Log.Trust)
+	if err != nil {
+		return nil, fmt.Errorf("reading log.trust: %w", err)
+	}
+	t, err := audit.ParseTrust(c.Log.Trust, text)
+	if err != nil {
+		return nil, err
+	}
+	return t.With(own...)
 }
 
 func (i *installation) tiles(ctx context.Context) (*storage.Folder, error) {
@@ -300,7 +360,7 @@ func (i *installation) tiles(ctx context.Context) (*storage.Folder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the log's bucket: %w", err)
 	}
-	return b.Folder(i.cfg.Log.Prefix, i.cfg.Log.retain), nil
+	return b.Folder(i.cfg.Log.Prefix, audit.Retention(i.cfg.Log.retain)), nil
 }
 
 // loadPolicies reads all policies of a folder; every error of every file is shown at once.

@@ -137,7 +137,7 @@ func (a *app) demoChecks(ctx context.Context, i *installation, fill *filling, ru
 	}
 	a.step("checks")
 	check("the store holds what it should and nothing else", fill.check(ctx, run, before))
-	report, err := i.verify(ctx, i.keys.Verifier, filepath.Join(i.cfg.Keys, seenFile))
+	report, err := i.verify(ctx, i.trust, filepath.Join(i.cfg.Keys, seenFile))
 	if err != nil {
 		return nil, err
 	}
@@ -185,7 +185,7 @@ func (a *app) demoCertificate(ctx context.Context, i *installation, run earshot.
 		}
 		quiet := *a
 		quiet.out, quiet.err = discard{}, discard{}
-		return quiet.verifyCertificate(file, filepath.Join(i.cfg.Keys, "log.vkey"))
+		return quiet.verifyCertificate(file, believing{vkey: filepath.Join(i.cfg.Keys, "log.vkey")})
 	}
 	return errors.New("the run deleted nothing")
 }

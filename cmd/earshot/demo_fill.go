@@ -284,7 +284,7 @@ func (f *filling) checkRedacted(ctx context.Context, s sample, a earshot.Action)
 	if len(p.Versions) != 1 {
 		return fmt.Errorf("clip %s was redacted and has %d versions", s.id, len(p.Versions))
 	}
-	text, _, err := f.b.Folder("", 0).Get(ctx, "transcripts/"+s.id+".json")
+	text, _, err := f.b.Folder("", nil).Get(ctx, "transcripts/"+s.id+".json")
 	if err == nil && s.before != "" && bytes.Contains(text, []byte(`"`+strings.Fields(s.before)[1]+`"`)) {
 		return fmt.Errorf("clip %s: the transcript still has the erased words", s.id)
 	}
@@ -294,7 +294,7 @@ func (f *filling) checkRedacted(ctx context.Context, s sample, a earshot.Action)
 	if !strings.HasPrefix(s.coding, "pcm16") {
 		return nil // apply has verified it; here only what another library reads is looked at
 	}
-	sound, _, err := f.b.Folder("", 0).Get(ctx, s.key)
+	sound, _, err := f.b.Folder("", nil).Get(ctx, s.key)
 	if err != nil {
 		return err
 	}

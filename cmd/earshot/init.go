@@ -150,6 +150,9 @@ func (a *app) createLog(ctx context.Context, origin string) error {
 	if err != nil {
 		return err
 	}
+	if err := audit.Probe(ctx, tiles); err != nil {
+		return err
+	}
 	_, err = audit.Create(ctx, audit.Options{Tiles: tiles, Head: i.db.Head(), Signer: i.keys.Signer, Verifier: i.keys.Verifier})
 	return err
 }

@@ -156,7 +156,7 @@ func (i *installed) check(before map[string]string) {
 			}
 		}
 	}
-	report, err := i.inst.verify(ctx, i.inst.keys.Verifier, filepath.Join(i.inst.cfg.dir, "seen"))
+	report, err := i.inst.verify(ctx, i.inst.trust, filepath.Join(i.inst.cfg.dir, "seen"))
 	if err != nil {
 		i.t.Fatal(err)
 	}

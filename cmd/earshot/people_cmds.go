@@ -117,7 +117,7 @@ func holdScope(h earshot.Hold) string {
 
 func newSubject(a *app) *cobra.Command {
 	return group("subject", "Tell earshot what is known of data subjects, and what they ask for",
-		newSubjectImport(a), newSubjectShow(a), newSubjectErase(a), newSubjectClose(a))
+		newSubjectImport(a), newSubjectShow(a), newSubjectErase(a), newSubjectClose(a), newSubjectForget(a))
 }
 
 // subjectLine is a data subject as JSON Lines have it, with periods that people can write.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"earshot"
+	"earshot/audit"
 	"earshot/retention/schedule"
 
 	"github.com/spf13/cobra"
@@ -39,6 +40,13 @@ answer, /schedule when each policy runs next.`, cobra.NoArgs,
 func (a *app) serve(ctx context.Context, i *installation, addr string) error {
 	runner, err := a.newRunner(i, earshot.Principal{Kind: earshot.Service, Name: "earshot serve"})
 	if err != nil {
+		return err
+	}
+	tiles, err := i.tiles(ctx)
+	if err != nil {
+		return err
+	}
+	if err := audit.Probe(ctx, tiles); err != nil {
 		return err
 	}
 	s := schedule.New(schedule.Options{Runner: runner, Catalog: i.db, Policies: i.policies, Logger: a.logger()})

@@ -104,7 +104,7 @@ func newSite(t *testing.T, limit string, specs ...string) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.db.Close() })
-	log, err := audit.Create(ctx, audit.Options{Tiles: storagetest.Bucket(t, o, true, false).Folder("", 0), Head: s.db.Head(), Signer: keys.Signer, Verifier: keys.Verifier})
+	log, err := audit.Create(ctx, audit.Options{Tiles: storagetest.Bucket(t, o, true, false).Folder("", nil), Head: s.db.Head(), Signer: keys.Signer, Verifier: keys.Verifier})
 	if err != nil {
 		t.Fatal(err)
 	}

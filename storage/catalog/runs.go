@@ -3,8 +3,10 @@ package catalog
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 
 	"earshot"
@@ -127,6 +129,51 @@ func (d *DB) Actions(ctx context.Context, run earshot.RunID, state earshot.Actio
 func (d *DB) History(ctx context.Context, bucket, key string) ([]earshot.Action, error) {
 	out, err := docs[earshot.Action](ctx, d.db, "select a.doc from actions a join runs r on r.id = a.run where a.bucket = $1 and a.key = $2 order by r.created_at, a.seq", bucket, key)
 	return out, wrap("reading the history of a recording", err)
+}
+
+// Acted streams the actions whose outcome has an index of at least `from` in the log, in the order
+// of the log.
+func (d *DB) Acted(ctx context.Context, from int64) iter.Seq2[earshot.Action, error] {
+	return func(yield func(earshot.Action, error) bool) {
+		for {
+			rows, err := d.db.QueryContext(ctx, `select a.doc, o.log_index from actions a join outbox o on o.entry_id = a.outcome_id
+				where o.log_index >= $1 order by o.log_index limit 1000`, from)
+			if err != nil {
+				yield(earshot.Action{}, wrap("reading what was done", err))
+				return
+			}
+			page, last, err := actedPage(rows)
+			if err != nil {
+				yield(earshot.Action{}, wrap("reading what was done", err))
+				return
+			}
+			for _, a := range page {
+				if !yield(a, nil) {
+					return
+				}
+			}
+			if len(page) == 0 {
+				return
+			}
+			from = last + 1
+		}
+	}
+}
+
+func actedPage(rows *sql.Rows) (page []earshot.Action, last int64, err error) {
+	defer rows.Close()
+	for rows.Next() {
+		var doc string
+		if err := rows.Scan(&doc, &last); err != nil {
+			return nil, 0, err
+		}
+		var a earshot.Action
+		if err := json.Unmarshal([]byte(doc), &a); err != nil {
+			return nil, 0, err
+		}
+		page = append(page, a)
+	}
+	return page, last, rows.Err()
 }
 
 // Unfinished lists the actions of all runs whose intent is written and whose outcome is not.

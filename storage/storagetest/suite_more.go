@@ -53,7 +53,7 @@ func testUploads(t *testing.T, o storage.Options, b *storage.Bucket) {
 }
 
 func testFolder(t *testing.T, b *storage.Bucket) {
-	f := b.Folder("log/", 0)
+	f := b.Folder("log/", nil)
 	ctx := t.Context()
 	if _, _, err := f.Get(ctx, "checkpoint"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("reading what is not there: got %v, want fs.ErrNotExist", err)

@@ -1,0 +1,345 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// Object is one version of one of a log's objects, as the store lists it.
+type Object struct {
+	Key     string
+	Version string
+	Marker  bool // a delete marker
+	Latest  bool
+}
+
+// Archive is a log's objects in a store that keeps versions, with what lies below the newest.
+//
+// Objects lists everything, the newest version of a key first. Version reads one. Locked reports
+// whether the store refuses to delete it for now.
+type Archive interface {
+	Tiles
+	Objects(ctx context.Context) iter.Seq2[Object, error]
+	Version(ctx context.Context, key, version string) ([]byte, error)
+	Locked(ctx context.Context, key, version string) (bool, error)
+}
+
+// Examine verifies a log as an auditor does: besides all that [VerifyAll] checks it looks below the
+// newest versions. Object Lock keeps a version from being deleted; it lets anyone who may write lay
+// another over it, or a delete marker. Where that happened, the version that fits the signed tree is
+// taken, and what was done is a finding, unless the log itself says that it superseded an orphan.
+func Examine(ctx context.Context, archive Archive, trust *Trust, o VerifyOptions) (*Report, error) {
+	x := &examination{Archive: archive, ctx: ctx, trust: trust, versions: map[string][]Object{}, chosen: map[string][]byte{}, superseded: map[string]bool{}}
+	if err := x.list(); err != nil {
+		return nil, fmt.Errorf("examining the log: %w", err)
+	}
+	if err := x.choose(); err != nil {
+		return nil, fmt.Errorf("examining the log: %w", err)
+	}
+	visit := o.Visit
+	o.Visit = func(index int64, body []byte) error {
+		if e, err := Parse(body); err == nil && e.Orphan != nil {
+			x.superseded[e.Orphan.Tile] = true
+		}
+		if visit == nil {
+			return nil
+		}
+		return visit(index, body)
+	}
+	report, err := VerifyAll(ctx, x, trust, o)
+	if err != nil {
+		return nil, err
+	}
+	x.judge(report)
+	return report, x.locks(report)
+}
+
+// examination serves the versions that fit in the place of the newest ones.
+type examination struct {
+	Archive
+	ctx        context.Context
+	trust      *Trust
+	versions   map[string][]Object // of keys that have more than one entry, newest first
+	single     []Object            // the others
+	chosen     map[string][]byte
+	superseded map[string]bool
+}
+
+// changes: the objects that are replaced in the ordinary course of things.
+func changes(key string) bool { return key == "checkpoint" || key == probeKey }
+
+func (x *examination) list() error {
+	var last []Object
+	flush := func() {
+		if len(last) == 1 && !last[0].Marker {
+			x.single = append(x.single, last[0])
+		} else if len(last) > 0 {
+			x.versions[last[0].Key] = slices.Clone(last)
+		}
+		last = last[:0]
+	}
+	for o, err := range x.Objects(x.ctx) {
+		if err != nil {
+			return err
+		}
+		if len(last) > 0 && last[0].Key != o.Key {
+			flush()
+		}
+		if !slices.Contains(last, o) { // some stores repeat the last entry of a page
+			last = append(last, o)
+		}
+	}
+	flush()
+	return nil
+}
+
+// Get serves the chosen version where there was a choice.
+func (x *examination) Get(ctx context.Context, key string) ([]byte, string, error) {
+	if data, ok := x.chosen[key]; ok {
+		return data, "", nil
+	}
+	return x.Archive.Get(ctx, key)
+}
+
+// Keys lists what lies hidden behind a delete marker too.
+func (x *examination) Keys(ctx context.Context, prefix string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for key, err := range x.Archive.Keys(ctx, prefix) {
+			if _, ok := x.chosen[key]; !ok && !yield(key, err) {
+				return
+			}
+		}
+		for key := range x.chosen {
+			if strings.HasPrefix(key, prefix) && !yield(key, nil) {
+				return
+			}
+		}
+	}
+}
+
+// choose picks, for each key with a past, the version that fits the signed tree.
+func (x *examination) choose() error {
+	tree, ok, err := x.tree()
+	if err != nil || !ok {
+		return err
+	}
+	for key := range x.versions {
+		if key == probeKey || key == "checkpoint" {
+			continue
+		}
+		data, err := x.candidates(key)
+		if err != nil {
+			return err
+		}
+		if len(data) == 0 {
+			continue // markers alone: there is nothing
+		}
+		if i := slices.IndexFunc(data, func(d []byte) bool { return x.fits(tree, key, d) }); i >= 0 {
+			x.chosen[key] = data[i]
+		} else {
+			x.chosen[key] = data[0]
+		}
+	}
+	return nil
+}
+
+// tree is the signed tree: of the checkpoint, or where that is hidden of the largest below it.
+func (x *examination) tree() (tlog.Tree, bool, error) {
+	signed, _, err := x.Archive.Get(x.ctx, "checkpoint")
+	if err == nil {
+		c, err := x.trust.open(signed)
+		return tlog.Tree{N: c.Size, Hash: c.Root}, err == nil, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return tlog.Tree{}, false, err
+	}
+	data, err := x.candidates("checkpoint")
+	best := tlog.Tree{N: -1}
+	for _, d := range data {
+		if c, err := x.trust.open(d); err == nil && c.Size > best.N {
+			best = tlog.Tree{N: c.Size, Hash: c.Root}
+			x.chosen["checkpoint"] = d
+		}
+	}
+	return best, best.N >= 0, err
+}
+
+func (x *examination) candidates(key string) ([][]byte, error) {
+	var out [][]byte
+	for _, o := range x.versions[key] {
+		if o.Marker {
+			continue
+		}
+		data, err := x.Version(x.ctx, key, o.Version)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(out, func(d []byte) bool { return string(d) == string(data) }) {
+			out = append(out, data)
+		}
+	}
+	return out, nil
+}
+
+// fits reports whether data is what the signed tree says of that key.
+func (x *examination) fits(tree tlog.Tree, key string, data []byte) bool {
+	if size, ok := strings.CutPrefix(key, "checkpoints/"); ok {
+		c, err := x.trust.open(data)
+		return err == nil && strconv.FormatInt(c.Size, 10) == size
+	}
+	if strings.HasPrefix(key, "cosigned/") {
+		_, err := x.trust.open(data)
+		return err == nil
+	}
+	level, index, width, err := parseTilePath(key)
+	if err != nil {
+		return false
+	}
+	n, hashes := 0, []tlog.Hash(nil)
+	if level == "entries" {
+		entries, err := parseBundle(data, width)
+		if err != nil {
+			return false
+		}
+		for _, e := range entries {
+			hashes = append(hashes, tlog.RecordHash(e))
+		}
+	} else {
+		if n, err = strconv.Atoi(level); err != nil {
+			return false
+		}
+		if hashes, err = parseHashes(data, width); err != nil {
+			return false
+		}
+	}
+	truth, ok := x.truth(tree, n, index, width)
+	return ok && slices.Equal(truth, hashes)
+}
+
+// truth reads hashes of one tile in a way that the signed root vouches for. The tiles on the way to
+// the root may have several versions too; every combination is tried.
+func (x *examination) truth(tree tlog.Tree, level int, index int64, width int) ([]tlog.Hash, bool) {
+	var want []int64
+	for i := range int64(width) {
+		want = append(want, tlog.StoredHashIndex(level*tileHeight, index<<tileHeight+i))
+	}
+	var ambiguous []string
+	r := &pickyReader{x: x, pick: map[string]int{}}
+	for range 64 {
+		r.met = r.met[:0]
+		hashes, err := tlog.TileHashReader(tree, r).ReadHashes(want)
+		if err == nil {
+			return hashes, true
+		}
+		for _, k := range r.met {
+			if !slices.Contains(ambiguous, k) {
+				ambiguous = append(ambiguous, k)
+			}
+		}
+		if !r.next(ambiguous) {
+			return nil, false
+		}
+	}
+	return nil, false
+}
+
+// pickyReader reads tiles, in the versions that pick says.
+type pickyReader struct {
+	x    *examination
+	pick map[string]int
+	met  []string
+}
+
+// next counts on to the next combination, like the digits of a number.
+func (r *pickyReader) next(keys []string) bool {
+	for _, k := range keys {
+		data, err := r.x.candidates(k)
+		if err != nil {
+			return false
+		}
+		if r.pick[k]++; r.pick[k] < len(data) {
+			return true
+		}
+		r.pick[k] = 0
+	}
+	return false
+}
+
+func (r *pickyReader) Height() int                     { return tileHeight }
+func (r *pickyReader) SaveTiles([]tlog.Tile, [][]byte) {}
+func (r *pickyReader) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
+	out := make([][]byte, len(tiles))
+	for i, t := range tiles {
+		key := tilePath(strconv.Itoa(t.L), t.N, t.W)
+		if len(r.x.versions[key]) > 0 {
+			r.met = append(r.met, key)
+			data, err := r.x.candidates(key)
+			if err != nil {
+				return nil, err
+			}
+			if at := r.pick[key]; at < len(data) {
+				out[i] = data[at]
+				continue
+			}
+		}
+		data, _, err := r.x.Archive.Get(r.x.ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = data
+	}
+	return out, nil
+}
+
+// judge reports what was laid over objects that do not change.
+func (x *examination) judge(report *Report) {
+	for _, key := range slices.Sorted(func(yield func(string) bool) {
+		for k := range x.versions {
+			if !yield(k) {
+				return
+			}
+		}
+	}) {
+		of := x.versions[key]
+		hidden := of[0].Marker
+		data := len(slices.DeleteFunc(slices.Clone(of), func(o Object) bool { return o.Marker }))
+		switch {
+		case hidden && data == 0:
+			report.find("%s: a delete marker is all that is left of it", key)
+		case hidden:
+			report.find("%s: it is hidden behind a delete marker; the version below was read", key)
+		case changes(key) || x.superseded[key]:
+		case data > 1:
+			report.find("%s: it was overwritten: there are %d versions; the one that fits the signed tree was read", key, data)
+		}
+	}
+}
+
+// locks counts what could still be deleted. That breaks nothing yet, and is a note.
+func (x *examination) locks(report *Report) error {
+	unlocked := 0
+	for _, o := range x.single {
+		if changes(o.Key) || strings.Contains(o.Key, ".p/") || strings.HasPrefix(o.Key, "cosigned/") {
+			continue
+		}
+		locked, err := x.Locked(x.ctx, o.Key, o.Version)
+		if err != nil {
+			return fmt.Errorf("examining the log: %w", err)
+		}
+		if !locked {
+			unlocked++
+		}
+	}
+	if unlocked > 0 {
+		report.Notes = append(report.Notes, fmt.Sprintf("%d full tiles and checkpoints are under no retention: whoever may write to the bucket can delete them", unlocked))
+	}
+	return nil
+}

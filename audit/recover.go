@@ -1,0 +1,198 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strconv"
+	"strings"
+
+	"earshot"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// supersede deals with a tile whose key holds other bytes than ours. If the published tree covers
+// it, two histories are signed for: that is a fork, and everything halts. If not, it is what an
+// abandoned attempt left behind (of a database that was restored since, say); nobody was ever
+// promised those bytes. Ours take their place, and an entry says so.
+func (l *Log) supersede(ctx context.Context, key string, data []byte, size int64) error {
+	signed, _, err := l.opts.Tiles.Get(ctx, "checkpoint")
+	if err != nil {
+		return err
+	}
+	c, err := l.opts.Trust.open(signed)
+	if err != nil {
+		return err
+	}
+	if c.Size != l.size {
+		return errRaced // somebody has published since: see what, and try again
+	}
+	covered, err := covers(key, c.Size)
+	if err != nil {
+		return err
+	}
+	if covered {
+		return fmt.Errorf("%w: the tile %s holds other bytes, and the published tree of %d entries covers it: this is a fork", ErrHalted, key, c.Size)
+	}
+	if err := l.opts.Tiles.Replace(ctx, key, data); err != nil {
+		return err
+	}
+	leaf, err := Entry{
+		ID: EntryID(string(KindOrphan), key, strconv.FormatInt(size, 10), tlog.RecordHash(data).String()), Kind: KindOrphan, TS: l.opts.Now().UnixMicro(),
+		Orphan: &Orphan{Tile: key, Size: size},
+	}.Leaf()
+	if err != nil {
+		return err
+	}
+	return l.opts.Head.Say(ctx, leaf)
+}
+
+// covers reports whether a tree of that size determines all bytes of the tile.
+func covers(key string, size int64) (bool, error) {
+	if text, ok := strings.CutPrefix(key, "checkpoints/"); ok {
+		n, err := strconv.ParseInt(text, 10, 64)
+		return n <= size, err
+	}
+	level, index, width, err := parseTilePath(key)
+	if err != nil {
+		return false, err
+	}
+	shift := 0
+	if level != "entries" {
+		n, err := strconv.Atoi(level)
+		if err != nil {
+			return false, err
+		}
+		shift = n * tileHeight
+	}
+	return (index*tileWidth+int64(width))<<shift <= size, nil
+}
+
+// Adopter is a head that can take over what the published log holds.
+//
+// Adopt makes the numbers of the database those of the published log, in one transaction: the
+// entries have the indices 0, 1, ... size-1, the ones that were missing are stored; all others lose
+// their numbers and will get new ones; root is stored for size, which becomes the published size;
+// extra entries are written last. It returns how many were missing, and how many lost a number.
+type Adopter interface {
+	Head
+	Adopt(ctx context.Context, size int64, root [32]byte, entries iter.Seq2[earshot.Leaf, error], extra func(adopted, renumbered int64) ([]earshot.Leaf, error)) (adopted, renumbered int64, err error)
+}
+
+// RecoverOptions of Recover.
+type RecoverOptions struct {
+	// Known reports whether the database knows a run. The open intents of one that it does not know
+	// are closed, since nobody will ever finish them.
+	Known    func(ctx context.Context, run string) (bool, error)
+	Progress func(done, total int64)
+}
+
+// Recover brings a database that is behind the published log, as after the restore of a backup, up
+// to it. The whole log is verified first, with its quorum of witnesses: nothing is adopted from a
+// log that does not verify. It is safe because nothing is ever done whose intent is not published:
+// numbers that only the database gave were never acted upon. It ends with an entry that says so.
+func Recover(ctx context.Context, o Options, head Adopter, r RecoverOptions) (Recovered, error) {
+	o.Head = head
+	if err := o.validate(); err != nil {
+		return Recovered{}, err
+	}
+	open := map[string]Entry{}
+	report, err := VerifyAll(ctx, o.Tiles, o.Trust, VerifyOptions{Progress: r.Progress, Visit: func(_ int64, body []byte) error {
+		e, err := Parse(body)
+		switch {
+		case err != nil:
+			return err
+		case e.Intent != nil:
+			open[e.ID] = e
+		case e.Outcome != nil:
+			delete(open, e.Outcome.IntentID)
+		}
+		return nil
+	}})
+	if err != nil {
+		return Recovered{}, fmt.Errorf("recovering: %w", err)
+	}
+	if !beyondOnly(report) {
+		return Recovered{}, fmt.Errorf("recovering: %w: %s", ErrUnverified, report.Findings[0])
+	}
+	out := Recovered{Size: report.Checkpoint.Size}
+	closing, err := closeLost(ctx, o, r, open)
+	if err != nil {
+		return out, fmt.Errorf("recovering: %w", err)
+	}
+	out.Answered = int64(len(closing))
+	out.Adopted, out.Renumbered, err = head.Adopt(ctx, out.Size, report.Checkpoint.Root, leavesOf(ctx, o, report.Checkpoint), func(adopted, renumbered int64) ([]earshot.Leaf, error) {
+		said := Recovered{Size: out.Size, Adopted: adopted, Renumbered: renumbered, Answered: out.Answered}
+		leaf, err := Entry{
+			ID: EntryID(string(KindRecovered), strconv.FormatInt(out.Size, 10), strconv.FormatInt(o.Now().UnixMicro(), 10)), Kind: KindRecovered, TS: o.Now().UnixMicro(),
+			Recovered: &said,
+		}.Leaf()
+		return append([]earshot.Leaf{leaf}, closing...), err
+	})
+	if err != nil {
+		return out, fmt.Errorf("recovering: %w", err)
+	}
+	l, err := Open(ctx, o)
+	if err != nil {
+		return out, fmt.Errorf("recovering: %w", err)
+	}
+	_, err = l.Publish(ctx)
+	return out, err
+}
+
+// beyondOnly reports whether the only faults are objects beyond the signed tree: what an attempt
+// left that was cut off before its checkpoint. Publishing supersedes them.
+func beyondOnly(r *Report) bool { return r.beyond == len(r.Findings) }
+
+// closeLost answers the open intents of runs that the database has never heard of.
+func closeLost(ctx context.Context, o Options, r RecoverOptions, open map[string]Entry) ([]earshot.Leaf, error) {
+	var out []earshot.Leaf
+	for id, e := range open {
+		if r.Known != nil {
+			known, err := r.Known(ctx, e.Run)
+			if err != nil {
+				return nil, err
+			}
+			if known {
+				continue
+			}
+		}
+		leaf, err := Entry{
+			ID: EntryID(string(KindOutcome), "recovered", id), Kind: KindOutcome, TS: o.Now().UnixMicro(), Run: e.Run,
+			Outcome: &Outcome{IntentID: id, Result: "stopped", Code: "recovered", Settled: "recovery"},
+		}.Leaf()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, leaf)
+	}
+	return out, nil
+}
+
+var errUnread = errors.New("an entry that was read a moment ago cannot be read any more")
+
+// leavesOf streams the entries of a log that has been verified.
+func leavesOf(ctx context.Context, o Options, c Checkpoint) iter.Seq2[earshot.Leaf, error] {
+	return func(yield func(earshot.Leaf, error) bool) {
+		for at := int64(0); at < c.Size; at += tileWidth {
+			width := int(min(tileWidth, c.Size-at))
+			data, _, err := o.Tiles.Get(ctx, tilePath("entries", at>>tileHeight, width))
+			var entries [][]byte
+			if err == nil {
+				entries, err = parseBundle(data, width)
+			}
+			if err != nil {
+				yield(earshot.Leaf{}, fmt.Errorf("%w: %w", errUnread, err))
+				return
+			}
+			for _, body := range entries {
+				o, err := scan(body)
+				if !yield(earshot.Leaf{ID: o.id, Body: body}, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}

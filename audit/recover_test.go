@@ -1,0 +1,220 @@
+package audit_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"earshot"
+	"earshot/audit"
+)
+
+// backup copies a head as a backup of the database would.
+func (h *head) backup() *head {
+	return &head{leaves: slices.Clone(h.leaves), ids: maps.Clone(h.ids), numbered: h.numbered, published: h.published, roots: maps.Clone(h.roots)}
+}
+
+func TestAfterARestoreTheDatabaseAdoptsWhatTheLogHolds(t *testing.T) {
+	f := newFixture(t)
+	f.act(t, 0, 150)
+	f.publish(t)
+	backup := f.head.backup()
+	f.act(t, 150, 50) // these the backup has never heard of
+	f.head.say(leafOf(t, entry(t, audit.KindIntent, 777)))
+	f.publish(t)
+
+	f.head = backup
+	f.act(t, 600, 3) // and these it says instead, and numbers
+	if _, err := f.head.Number(t.Context(), 1000); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := audit.Open(t.Context(), f.options()); !errors.Is(err, audit.ErrHalted) {
+		t.Fatalf("got %v, want ErrHalted before anybody has looked", err)
+	}
+	got, err := audit.Recover(t.Context(), f.options(), f.head, audit.RecoverOptions{Known: func(context.Context, string) (bool, error) { return false, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != (audit.Recovered{Size: 401, Adopted: 101, Renumbered: 6, Answered: 1}) {
+		t.Errorf("%+v", got)
+	}
+	if f.log, err = audit.Open(t.Context(), f.options()); err != nil {
+		t.Fatal(err)
+	}
+	f.act(t, 700, 1)
+	f.publish(t)
+	said := 0
+	r := f.verify(t, audit.VerifyOptions{Visit: func(_ int64, body []byte) error {
+		if e, err := audit.Parse(body); err == nil && e.Recovered != nil && e.Recovered.Adopted == 101 {
+			said++
+		}
+		return nil
+	}})
+	if !r.OK() || said != 1 || r.Open != 0 || r.Intents != 205 || r.Outcomes != 205 {
+		t.Errorf("%d entries of the recovery; %+v", said, r)
+	}
+}
+
+func TestNothingIsAdoptedFromALogThatDoesNotVerify(t *testing.T) {
+	f := newFixture(t)
+	f.act(t, 0, 150)
+	f.publish(t)
+	f.tiles.objects["tile/entries/000"][100] ^= 1
+	f.head = newHead()
+	if _, err := audit.Recover(t.Context(), f.options(), f.head, audit.RecoverOptions{}); !errors.Is(err, audit.ErrUnverified) {
+		t.Errorf("got %v, want ErrUnverified", err)
+	}
+	if len(f.head.leaves) > 0 {
+		t.Error("something was adopted all the same")
+	}
+}
+
+// TestOrphanTilesAreSupersededAndAForkHalts: what an abandoned attempt left behind is written over,
+// with an entry; what a published tree covers is not.
+func TestOrphanTilesAreSupersededAndAForkHalts(t *testing.T) {
+	f := newFixture(t)
+	f.act(t, 0, 100)
+	f.publish(t)
+	backup, tiles := f.head.backup(), maps.Clone(f.tiles.objects)
+	f.act(t, 100, 60) // published up to the checkpoint, which never came
+	f.tiles.fail = func(op, key string) error {
+		if op == "swap" || key == "checkpoints/320" {
+			return errors.New("dead")
+		}
+		return nil
+	}
+	if _, err := f.log.Publish(t.Context()); err == nil {
+		t.Fatal("the store was to fail")
+	}
+	f.tiles.fail = nil
+	orphans := 0
+	for key := range f.tiles.objects {
+		if tiles[key] == nil {
+			orphans++
+		}
+	}
+	if orphans == 0 {
+		t.Fatal("the attempt left nothing")
+	}
+
+	f.head = backup
+	var err error
+	if f.log, err = audit.Open(t.Context(), f.options()); err != nil {
+		t.Fatal(err)
+	}
+	f.act(t, 900, 60) // as many others, so that the tiles have the same names
+	f.publish(t)
+	said := 0
+	r := f.verify(t, audit.VerifyOptions{Visit: func(_ int64, body []byte) error {
+		if e, err := audit.Parse(body); err == nil && e.Orphan != nil {
+			said++
+		}
+		return nil
+	}})
+	if !r.OK() || said == 0 {
+		t.Errorf("%d entries speak of orphans; %v", said, r.Findings)
+	}
+}
+
+// TestAWriterOfAnotherTimelineHaltsAndChangesNothing: it was open already when the database was
+// restored, and goes on with what it believes.
+func TestAWriterOfAnotherTimelineHaltsAndChangesNothing(t *testing.T) {
+	f := newFixture(t)
+	f.act(t, 0, 100)
+	f.publish(t)
+	zombie := &fixture{tiles: f.tiles, head: f.head.backup(), keys: f.keys}
+	var err error
+	if zombie.log, err = audit.Open(t.Context(), zombie.options()); err != nil {
+		t.Fatal(err)
+	}
+	f.act(t, 100, 60)
+	f.publish(t)
+	before := maps.Clone(f.tiles.objects)
+	zombie.act(t, 900, 60)
+	if _, err := zombie.log.Publish(t.Context()); !errors.Is(err, audit.ErrHalted) {
+		t.Errorf("got %v, want ErrHalted", err)
+	}
+	if !maps.EqualFunc(before, f.tiles.objects, slices.Equal) {
+		t.Error("it changed the published log")
+	}
+}
+
+func TestAKeyIsRotatedUnderBothKeys(t *testing.T) {
+	dir := t.TempDir()
+	keys, err := audit.CreateKeys(dir, "example.org/log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fixture{tiles: newTiles(), head: newHead(), keys: keys}
+	if f.log, err = audit.Create(t.Context(), f.options()); err != nil {
+		t.Fatal(err)
+	}
+	f.act(t, 0, 100)
+	f.publish(t)
+	old := audit.TrustKey(keys.Verifier)
+
+	e, err := audit.PrepareRotation(dir, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := audit.PrepareRotation(dir, time.Now()) // cut off, and called again
+	if err != nil || again.ID != e.ID {
+		t.Fatalf("preparing twice makes two keys: %v", err)
+	}
+	f.head.say(leafOf(t, e))
+	f.publish(t)
+	for range 2 {
+		if err := audit.FinishRotation(dir); err != nil && !strings.Contains(err.Error(), "no such file") {
+			t.Fatal(err)
+		}
+	}
+	if f.keys, err = audit.OpenKeys(dir); err != nil {
+		t.Fatal(err)
+	}
+	if f.keys.VKey != e.Rotation.New || len(f.keys.Former) != 1 {
+		t.Fatalf("key %s, %d former ones", f.keys.VKey, len(f.keys.Former))
+	}
+	open := func(former bool) {
+		o := f.options()
+		o.Trust = audit.TrustKey(f.keys.Verifiers...)
+		if former {
+			o.Former = f.keys.Former
+		}
+		if f.log, err = audit.Open(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open(true)
+	f.act(t, 100, 100)
+	f.publish(t)
+	r, err := audit.VerifyAll(t.Context(), f.tiles, old, audit.VerifyOptions{})
+	if err != nil || !r.OK() || !slices.Equal(r.NewKeys, []string{e.Rotation.New}) {
+		t.Fatalf("who knows the old key only: %v, new keys %v, %v", r.Findings, r.NewKeys, err)
+	}
+	if err := audit.RetireKeys(dir); err != nil {
+		t.Fatal(err)
+	}
+	if f.keys, err = audit.OpenKeys(dir); err != nil || len(f.keys.Former) != 0 {
+		t.Fatalf("%v, %d former keys", err, len(f.keys.Former))
+	}
+	open(false)
+	f.act(t, 200, 100)
+	f.publish(t)
+	if got := findings(t, f, audit.TrustKey(f.keys.Verifier), audit.VerifyOptions{}); len(got) > 0 {
+		t.Errorf("who knows the new key only, of a log whose first checkpoints the old one signed: %v", got)
+	}
+	if got := findings(t, f, old, audit.VerifyOptions{}); len(got) == 0 {
+		t.Error("the retired key is still enough")
+	}
+	forged := e
+	forged.ID, forged.Rotation = audit.EntryID("x"), &audit.Rotation{Old: e.Rotation.Old, New: e.Rotation.New, OldSig: e.Rotation.NewSig, NewSig: e.Rotation.NewSig}
+	f.head.Say(t.Context(), []earshot.Leaf{leafOf(t, forged)}...) //nolint:errcheck // it is in memory
+	f.publish(t)
+	if got := findings(t, f, audit.TrustKey(f.keys.Verifier), audit.VerifyOptions{}); len(got) == 0 {
+		t.Error("a rotation that the old key has not signed was believed")
+	}
+}

@@ -1,0 +1,326 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"earshot"
+	"earshot/audit"
+	"earshot/storage"
+	"earshot/storage/catalog"
+
+	"github.com/spf13/cobra"
+)
+
+func newAuditWitness(a *app) *cobra.Command {
+	var dir, name, listen string
+	var logs []string
+	c := command("witness", "Run a witness that cosigns the checkpoints of logs",
+		`A C2SP tlog-witness: it cosigns a checkpoint only if it extends the one that it cosigned before, and writes that
+down before it answers. Another department or the auditor runs it, on a machine that the operator of the log cannot
+write to; it sees sizes and hashes only. The first start makes its key and needs --name. Give its public key, which
+is printed, to the operator and to those who verify, for their policy files.`, cobra.NoArgs,
+		func(cmd *cobra.Command, _ []string) error {
+			var keys []string
+			for _, l := range logs {
+				if text, err := os.ReadFile(l); err == nil {
+					keys = append(keys, strings.Fields(string(text))...)
+				} else {
+					keys = append(keys, l)
+				}
+			}
+			w, err := audit.OpenWitness(dir, name, keys...)
+			if err != nil {
+				return err
+			}
+			if err := a.emit(map[string]string{"vkey": w.VKey()}, func(out io.Writer) { fmt.Fprintln(out, w.VKey()) }); err != nil || listen == "" {
+				return err
+			}
+			if len(keys) == 0 {
+				return fmt.Errorf("%w: a witness that listens needs the key of a log: --log", errUsage)
+			}
+			return a.listen(cmd.Context(), listen, w)
+		})
+	f := c.Flags()
+	f.StringVar(&dir, "dir", "witness", "folder of the witness's key and of what it has cosigned")
+	f.StringVar(&name, "name", "", "name of a new witness, such as witness.example.org")
+	f.StringVar(&listen, "listen", "", "address to listen on (default: print the public key and end)")
+	f.StringArrayVar(&logs, "log", nil, "public key of a log, or a file that holds it; may be repeated")
+	return c
+}
+
+// listen serves until ctx ends.
+func (a *app) listen(ctx context.Context, addr string, h http.Handler) error {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("listening on %s: %w", addr, err)
+	}
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(l) }()
+	a.say("the witness listens on http://%s", l.Addr())
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return server.Shutdown(stop)
+}
+
+func newAuditRecover(a *app) *cobra.Command {
+	return command("recover", "Bring the catalog up to the published log after the restore of a backup",
+		`When the catalog was restored from a backup the log in the bucket is ahead of it, and everything halts: what the
+world was shown must not be contradicted. This verifies the whole log, with its witnesses, takes over what the catalog
+lacks, closes the intents of runs that nobody knows any more, and says so in an entry. Scan afterwards.`, cobra.NoArgs,
+		func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			i, err := a.connect(ctx)
+			if err != nil {
+				return err
+			}
+			defer i.close()
+			o, err := a.openKeys(ctx, i)
+			if err != nil {
+				return err
+			}
+			if _, err := audit.Open(ctx, o); err == nil {
+				a.say("log and catalog agree; there is nothing to recover")
+				return nil
+			} else if !errors.Is(err, audit.ErrHalted) {
+				return err
+			}
+			progress := a.progress()
+			got, err := audit.Recover(ctx, o, i.db.Head(), audit.RecoverOptions{
+				Known: func(ctx context.Context, run string) (bool, error) {
+					_, err := i.db.Run(ctx, earshot.RunID(run))
+					if errors.Is(err, catalog.ErrNotFound) {
+						return false, nil
+					}
+					return err == nil, err
+				},
+				Progress: func(done, total int64) { progress("verify", int(done), int(total)) },
+			})
+			if err != nil {
+				return err
+			}
+			return a.emit(got, func(w io.Writer) {
+				fmt.Fprintf(w, "recovered from the log of %d entries: %d taken over, %d numbered anew, %d lost intents closed\nnext: earshot scan\n",
+					got.Size, got.Adopted, got.Renumbered, got.Answered)
+			})
+		})
+}
+
+func newAuditRotate(a *app) *cobra.Command {
+	var retire bool
+	c := command("rotate-key", "Replace the log's signing key, announced under both keys",
+		`The new key is announced in an entry that both keys have signed, and both sign checkpoints until
+--retire ends that. Hand the new public key to those who verify before you retire the old one.`, cobra.NoArgs,
+		func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			i, err := a.open(ctx)
+			if err != nil {
+				return err
+			}
+			defer i.close()
+			if retire {
+				if err := audit.RetireKeys(i.cfg.Keys); err != nil {
+					return fmt.Errorf("retiring former keys: %w", err)
+				}
+				a.say("only the current key signs from now on")
+				return nil
+			}
+			e, err := audit.PrepareRotation(i.cfg.Keys, time.Now())
+			if err != nil {
+				return err
+			}
+			leaf, err := e.Leaf()
+			if err != nil {
+				return err
+			}
+			if err := i.db.Say(ctx, leaf); err != nil {
+				return err
+			}
+			if _, err := i.log.Publish(ctx); err != nil {
+				return err
+			}
+			if err := audit.FinishRotation(i.cfg.Keys); err != nil {
+				return err
+			}
+			return a.emit(map[string]string{"vkey": e.Rotation.New}, func(w io.Writer) { fmt.Fprintln(w, e.Rotation.New) })
+		})
+	c.Flags().BoolVar(&retire, "retire", false, "let former keys no longer sign")
+	return c
+}
+
+func newAuditReconcile(a *app) *cobra.Command {
+	return command("reconcile [BUCKET...]", "Find what vanished from the store without an entry in the log",
+		`Lists every version of every object in the buckets of the policies (or those named), compares that with the last
+time, and with what the published log says was done since. What is gone or changed without an entry is named, and is
+itself an entry; the exit status is 5 then. earshot serve does it every night.`, cobra.ArbitraryArgs,
+		func(cmd *cobra.Command, args []string) error {
+			i, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer i.close()
+			if len(args) == 0 {
+				args = i.runner.Buckets()
+			}
+			var vanished int64
+			for _, bucket := range args {
+				got, err := i.runner.Reconcile(cmd.Context(), bucket, i.cfg.Inventory)
+				if err != nil && got.Vanished == 0 {
+					return err
+				}
+				vanished += got.Vanished
+				if err := a.emit(got, func(w io.Writer) {
+					fmt.Fprintf(w, "bucket %s: %d versions, %d bytes, root %.16s\n", bucket, got.Inventory.Versions, got.Inventory.Bytes, got.Inventory.Root)
+					if got.First {
+						fmt.Fprintln(w, "there was no inventory before: the next reconcile compares with this one")
+						return
+					}
+					fmt.Fprintf(w, "%d appeared, %d went as the log says, %d vanished without an entry\n", got.Appeared, got.Explained, got.Vanished)
+					for _, m := range got.Missing {
+						fmt.Fprintf(w, "VANISHED: s3://%s/%s version %q, %d bytes\n", bucket, m.Key, m.Version, m.Size)
+					}
+				}); err != nil {
+					return err
+				}
+			}
+			if vanished > 0 {
+				return fmt.Errorf("%w: %d object version(s) vanished without an entry", errUnverified, vanished)
+			}
+			return nil
+		})
+}
+
+func newAuditConfirm(a *app) *cobra.Command {
+	c := command("confirm RUN", "Look with other credentials at what a run says it did",
+		`Lists the versions of everything that the run deleted or redacted, with the credentials of verifier: in the
+configuration, which should be able to read and nothing else, and writes an entry for each outcome: confirmed or
+contradicted. The exit status is 5 if any is contradicted.`, cobra.ExactArgs(1),
+		func(cmd *cobra.Command, args []string) error {
+			i, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer i.close()
+			eyes, name, err := i.verifierStore()
+			if err != nil {
+				return err
+			}
+			if name == sameCredentials {
+				a.say("no credentials of verifier: are configured: this looks with those that acted, and the entries say so")
+			}
+			got, err := i.runner.Confirm(cmd.Context(), earshot.RunID(args[0]), eyes, name)
+			if err != nil {
+				return err
+			}
+			if err := a.emit(got, func(w io.Writer) {
+				fmt.Fprintf(w, "%d outcomes confirmed, %d contradicted, %d could not be looked at\n", got.Confirmed, got.Contradicted, got.Unknown)
+			}); err != nil {
+				return err
+			}
+			switch {
+			case got.Contradicted > 0:
+				return fmt.Errorf("%w: %d outcome(s) are contradicted by the store: %s", errUnverified, got.Contradicted, strings.Join(got.Actions, " "))
+			case got.Unknown > 0:
+				return fmt.Errorf("%w: %d outcome(s) could not be looked at", errPartly, got.Unknown)
+			}
+			return nil
+		})
+	return c
+}
+
+// The names that a second look has in the log.
+const (
+	ownCredentials  = "earshot-confirm/own-credentials"
+	sameCredentials = "earshot-confirm/same-credentials"
+)
+
+// verifierStore opens the store with the verifier's credentials.
+func (i *installation) verifierStore() (*storage.Store, string, error) {
+	v := i.cfg.Verifier
+	if v.AccessKey == "" && v.AccessKeyFile == "" {
+		return i.store, sameCredentials, nil
+	}
+	o := i.options
+	o.AccessKey, o.SecretKey = v.AccessKey, ""
+	for _, f := range []struct {
+		path string
+		to   *string
+	}{{v.AccessKeyFile, &o.AccessKey}, {v.SecretKeyFile, &o.SecretKey}} {
+		if f.path == "" {
+			continue
+		}
+		text, err := os.ReadFile(f.path)
+		if err != nil {
+			return nil, "", fmt.Errorf("reading the verifier's credentials: %w", err)
+		}
+		*f.to = strings.TrimSpace(string(text))
+	}
+	s, err := storage.Connect(o)
+	return s, ownCredentials, err
+}
+
+// disclosure is a data subject's key as it is handed to somebody.
+type disclosure struct {
+	Schema  string `json:"schema"`
+	Subject string `json:"subject"`
+	Key     []byte `json:"key"`
+	Log     string `json:"log"`
+}
+
+const disclosureSchema = "earshot.subject-key/v1"
+
+func newAuditDisclose(a *app) *cobra.Command {
+	var to string
+	c := command("disclose SUBJECT", "Hand out the key with which a data subject's entries are found",
+		`Prints a file with which earshot audit log --subject-key finds the entries that speak of this person, and no
+others. That it was handed out, and to whom, is an entry of the log (by tag).`, cobra.ExactArgs(1),
+		func(cmd *cobra.Command, args []string) error {
+			i, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer i.close()
+			key, err := i.runner.DiscloseKey(cmd.Context(), earshot.SubjectID(args[0]), to)
+			if err != nil {
+				return err
+			}
+			enc := json.NewEncoder(a.out)
+			enc.SetIndent("", "  ")
+			return enc.Encode(disclosure{Schema: disclosureSchema, Subject: args[0], Key: key, Log: i.keys.Signer.Name()})
+		})
+	c.Flags().StringVar(&to, "to", "", "who gets it; mandatory")
+	return c
+}
+
+func newSubjectForget(a *app) *cobra.Command {
+	return command("forget ID", "Destroy the key behind a data subject's entries in the log",
+		`From then on nobody can tell which entries of the log speak of that person, not even with the log and the catalog
+in hand. Do it when the answers to the person's requests have been given: certificates that were drawn stay valid, and
+new ones can no longer be tied to the person. It cannot be undone.`, cobra.ExactArgs(1),
+		func(cmd *cobra.Command, args []string) error {
+			i, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer i.close()
+			if err := i.runner.ForgetKey(cmd.Context(), earshot.SubjectID(args[0])); err != nil {
+				return err
+			}
+			a.say("the key is destroyed")
+			return nil
+		})
+}

@@ -1,0 +1,112 @@
+package retention
+
+import (
+	"context"
+	"slices"
+
+	"earshot"
+	"earshot/audit"
+	"earshot/storage"
+)
+
+// Confirmed counts what a second look at outcomes showed.
+type Confirmed struct {
+	Run          earshot.RunID `json:"run"`
+	Confirmed    int           `json:"confirmed"`
+	Contradicted int           `json:"contradicted"`
+	Unknown      int           `json:"unknown"` // the store did not answer
+	// Actions names those that are contradicted.
+	Actions []string `json:"actions,omitempty"`
+}
+
+// Confirm looks at what the outcomes of a run claim, through a store opened with other credentials
+// than those that acted, and writes an entry for each. It reads only.
+func (r *Runner) Confirm(ctx context.Context, id earshot.RunID, eyes *storage.Store, verifier string) (Confirmed, error) {
+	out := Confirmed{Run: id}
+	if _, err := r.o.Catalog.Run(ctx, id); err != nil {
+		return out, err
+	}
+	buckets := map[string]*storage.Bucket{}
+	for from := 0; ; {
+		page, err := r.o.Catalog.Actions(ctx, id, earshot.ActionDone, from, 256)
+		if err != nil {
+			return out, err
+		}
+		var leaves []earshot.Leaf
+		for _, a := range page {
+			from = a.Seq + 1
+			name := a.Recording.ID.Bucket
+			if buckets[name] == nil {
+				if buckets[name], err = eyes.Bucket(ctx, name); err != nil {
+					return out, err
+				}
+			}
+			leaf, err := r.confirm(ctx, a, buckets[name], verifier, &out)
+			if err != nil {
+				return out, err
+			}
+			leaves = append(leaves, leaf)
+		}
+		if len(leaves) > 0 {
+			if err := r.o.Catalog.Say(ctx, leaves...); err != nil {
+				return out, err
+			}
+		}
+		if len(page) < 256 {
+			_, err = r.o.Log.Publish(ctx)
+			return out, err
+		}
+	}
+}
+
+// OutcomeID is the id of the entry that tells how an action ended.
+func OutcomeID(a earshot.Action) string {
+	return audit.EntryID(append([]string{string(audit.KindOutcome)}, actionParts(a)...)...)
+}
+
+// VerificationID is the id of the entry with which a verifier answers an outcome.
+func VerificationID(a earshot.Action, verifier string) string {
+	return audit.EntryID(string(audit.KindVerification), OutcomeID(a), verifier)
+}
+
+func (r *Runner) confirm(ctx context.Context, a earshot.Action, b *storage.Bucket, verifier string, out *Confirmed) (earshot.Leaf, error) {
+	keys := []string{a.Recording.ID.Key}
+	for _, c := range a.Companions {
+		if c.Fate == earshot.CompanionDelete {
+			keys = append(keys, c.ID.Key)
+		}
+	}
+	left, result := 0, "confirmed"
+	for i, key := range keys {
+		versions, err := b.Versions(ctx, key)
+		if err != nil {
+			result = "unknown"
+			break
+		}
+		// What was stored after the act is not the act's to answer for.
+		versions = slices.DeleteFunc(versions, func(v storage.Version) bool { return v.StoredAt.After(a.SettledAt) })
+		left += len(versions)
+		allowed := 0
+		if i == 0 && a.Decision.Disposition == earshot.Redact {
+			allowed = 1
+		}
+		if len(versions) > allowed {
+			result = "contradicted"
+		}
+	}
+	switch result {
+	case "confirmed":
+		out.Confirmed++
+	case "unknown":
+		out.Unknown++
+	default:
+		out.Contradicted++
+		out.Actions = append(out.Actions, a.ID())
+	}
+	e := r.entry(audit.KindVerification)
+	e.ID = VerificationID(a, verifier)
+	e.Actor = r.o.Tagger.Actor(e.ID, r.o.By)
+	e.Run = string(a.Run)
+	e.Verification = &audit.Verification{OutcomeID: OutcomeID(a), Verifier: verifier, Method: "list_versions", Result: result, Left: left}
+	return e.Leaf()
+}

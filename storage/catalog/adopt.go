@@ -1,0 +1,100 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"iter"
+
+	"earshot"
+)
+
+// Say writes entries that go with no other change.
+func (h *Head) Say(ctx context.Context, leaves ...earshot.Leaf) error { return h.d.Say(ctx, leaves...) }
+
+// Adopt makes the numbers of the outbox those of the published log, in one transaction: after the
+// restore of a backup the log is ahead, and it is the log that was promised to the world. Entries
+// have the indices 0 to size-1. What has another number here loses it and will get a new one.
+func (h *Head) Adopt(ctx context.Context, size int64, root [32]byte, entries iter.Seq2[earshot.Leaf, error],
+	extra func(adopted, renumbered int64) ([]earshot.Leaf, error),
+) (adopted, renumbered int64, err error) {
+	err = h.d.tx(ctx, func(tx *sql.Tx) error {
+		adopted, renumbered = 0, 0
+		if _, err := tx.ExecContext(ctx, "update outbox set log_index = -1 - log_index where log_index is not null"); err != nil {
+			return err
+		}
+		index := int64(0)
+		for leaf, err := range entries {
+			if err != nil {
+				return err
+			}
+			was, err := place(ctx, tx, leaf, index)
+			if err != nil {
+				return err
+			}
+			if was == missing {
+				adopted++
+			} else if was != index && was >= 0 {
+				renumbered++
+			}
+			index++
+		}
+		if index != size {
+			return fmt.Errorf("the log gave %d entries of %d", index, size)
+		}
+		res, err := tx.ExecContext(ctx, "update outbox set log_index = null where log_index < 0")
+		if err != nil {
+			return err
+		}
+		n, err := res.RowsAffected()
+		if err != nil {
+			return err
+		}
+		renumbered += n
+		for _, q := range []string{"delete from roots", "update log_state set size = $1, published = $1 where one = 1"} {
+			args := []any{size}
+			if q == "delete from roots" {
+				args = nil
+			}
+			if _, err := tx.ExecContext(ctx, q, args...); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.ExecContext(ctx, "insert into roots (size, root) values ($1, $2)", size, root[:]); err != nil {
+			return err
+		}
+		leaves, err := extra(adopted, renumbered)
+		if err != nil {
+			return err
+		}
+		return put(ctx, tx, leaves)
+	})
+	return adopted, renumbered, wrap("adopting the published log", err)
+}
+
+// What place tells of an entry that had no number.
+const (
+	missing = -2 // it was not there at all
+	waiting = -1 // it was waiting
+)
+
+// place gives an entry its index, and the bytes that the log has of it, and returns the index that
+// it had.
+func place(ctx context.Context, tx *sql.Tx, leaf earshot.Leaf, index int64) (int64, error) {
+	var was sql.NullInt64
+	err := tx.QueryRowContext(ctx, "select log_index from outbox where entry_id = $1", leaf.ID).Scan(&was)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		_, err := tx.ExecContext(ctx, "insert into outbox (entry_id, body, log_index) values ($1, $2, $3)", leaf.ID, leaf.Body, index)
+		return missing, err
+	case err != nil:
+		return 0, err
+	}
+	old := int64(waiting)
+	if was.Valid {
+		old = -1 - was.Int64
+	}
+	_, err = tx.ExecContext(ctx, "update outbox set log_index = $1, body = $2 where entry_id = $3", index, leaf.Body, leaf.ID)
+	return old, err
+}
