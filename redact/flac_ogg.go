@@ -41,7 +41,7 @@ func scanOggFLAC(src io.ReaderAt, size int64) (*flac.File, error) {
 			return nil, err
 		}
 		if p.First {
-			return nil, opaque.At(p.Offset, "chained FLAC streams")
+			return nil, opaque.At(p.Offset, "a second FLAC stream in the chain: one is redacted, chains are not")
 		}
 		if err := f.AddFrame(p.Data, p.Offset); err != nil {
 			return nil, err

@@ -229,7 +229,7 @@ func (opusCodec) Redact(dst io.Writer, src io.ReaderAt, size int64, e Edit) (Rep
 		return Report{}, err
 	}
 	if e.Fill == earshot.FillTone && len(e.Spans) > 0 {
-		return Report{}, opaque.At(0, "no tone in Opus")
+		return Report{}, opaque.At(0, "no tone in Opus: silence and cut work")
 	}
 	if err := f.plan(src, size, e.Spans); err != nil {
 		return Report{}, err

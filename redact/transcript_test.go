@@ -39,8 +39,27 @@ func TestTrimTranscript(t *testing.T) {
 			want: `[{"end":0.5,"start":0,"word":"a"}]`,
 		},
 		"aws": {
-			in:   `{"jobName":"j","results":{"transcripts":[{"transcript":"Hi you, there."}],"audio_segments":[{"transcript":"Hi you"}],"items":[{"type":"pronunciation","start_time":"0.1","end_time":"0.4","alternatives":[{"confidence":"0.9","content":"Hi"}]},{"type":"pronunciation","start_time":"1.1","end_time":"1.4","alternatives":[{"confidence":"0.9","content":"you"}]},{"type":"punctuation","alternatives":[{"confidence":"0.0","content":","}]},{"type":"pronunciation","start_time":"2.1","end_time":"2.4","alternatives":[{"confidence":"0.9","content":"there"}]},{"type":"punctuation","alternatives":[{"confidence":"0.0","content":"."}]}]},"status":"COMPLETED"}`,
+			in:   `{"jobName":"j","results":{"transcripts":[{"transcript":"Hi you, there."}],"summary":[{"transcript":"Hi you"}],"items":[{"type":"pronunciation","start_time":"0.1","end_time":"0.4","alternatives":[{"confidence":"0.9","content":"Hi"}]},{"type":"pronunciation","start_time":"1.1","end_time":"1.4","alternatives":[{"confidence":"0.9","content":"you"}]},{"type":"punctuation","alternatives":[{"confidence":"0.0","content":","}]},{"type":"pronunciation","start_time":"2.1","end_time":"2.4","alternatives":[{"confidence":"0.9","content":"there"}]},{"type":"punctuation","alternatives":[{"confidence":"0.0","content":"."}]}]},"status":"COMPLETED"}`,
 			want: `{"jobName":"j","results":{"items":[{"alternatives":[{"confidence":"0.9","content":"Hi"}],"end_time":"0.4","start_time":"0.1","type":"pronunciation"},{"alternatives":[{"confidence":"0.9","content":"there"}],"end_time":"2.4","start_time":"2.1","type":"pronunciation"},{"alternatives":[{"confidence":"0.0","content":"."}],"type":"punctuation"}],"transcripts":[{"transcript":"Hi there."}]},"status":"COMPLETED"}`,
+		},
+		"awsSegments": {
+			in: `{"results":{"transcripts":[{"transcript":"Hi you there."}],"items":[` +
+				`{"id":0,"type":"pronunciation","start_time":"0.1","end_time":"0.4","alternatives":[{"content":"Hi"}]},` +
+				`{"id":1,"type":"pronunciation","start_time":"1.1","end_time":"1.4","alternatives":[{"content":"you"}]},` +
+				`{"id":2,"type":"pronunciation","start_time":"2.1","end_time":"2.4","alternatives":[{"content":"there"}]},` +
+				`{"id":3,"type":"punctuation","alternatives":[{"content":"."}]}],` +
+				`"audio_segments":[{"id":0,"transcript":"Hi","start_time":"0.0","end_time":"0.5","items":[0]},` +
+				`{"id":1,"transcript":"you there.","start_time":"1.1","end_time":"2.4","items":[1,2,3]},{"id":2,"transcript":"you","start_time":"1.1","end_time":"1.4","items":[1]}],` +
+				`"speaker_labels":{"speakers":2,"segments":[{"start_time":"0.0","end_time":"2.4","speaker_label":"spk_0","items":[` +
+				`{"start_time":"0.1","end_time":"0.4","speaker_label":"spk_0"},{"start_time":"1.1","end_time":"1.4","speaker_label":"spk_0"}]},` +
+				`{"start_time":"1.1","end_time":"1.4","speaker_label":"spk_1","items":[]}]}}}`,
+			want: `{"results":{"audio_segments":[{"end_time":"0.5","id":0,"items":[0],"start_time":"0.0","transcript":"Hi"},` +
+				`{"end_time":"2.4","id":1,"items":[2,3],"start_time":"2.1","transcript":"there."}],` +
+				`"items":[{"alternatives":[{"content":"Hi"}],"end_time":"0.4","id":0,"start_time":"0.1","type":"pronunciation"},` +
+				`{"alternatives":[{"content":"there"}],"end_time":"2.4","id":2,"start_time":"2.1","type":"pronunciation"},` +
+				`{"alternatives":[{"content":"."}],"id":3,"type":"punctuation"}],` +
+				`"speaker_labels":{"segments":[{"end_time":"0.4","items":[{"end_time":"0.4","speaker_label":"spk_0","start_time":"0.1"}],"speaker_label":"spk_0","start_time":"0.1"}],"speakers":2},` +
+				`"transcripts":[{"transcript":"Hi there."}]}}`,
 		},
 		"whisper": {
 			in:   `{"text":" One two. Three.","language":"en","segments":[{"id":0,"start":0.0,"end":1.4,"text":" One two.","tokens":[1,2],"words":[{"word":" One","start":0.0,"end":0.5,"probability":0.9},{"word":" two.","start":1.0,"end":1.4,"probability":0.9}]},{"id":1,"start":2.0,"end":3.0,"text":" Three.","tokens":[3]},{"id":2,"start":1.5,"end":1.6,"text":" four","tokens":[4]}]}`,
@@ -98,6 +117,7 @@ func FuzzTranscript(f *testing.F) {
 	f.Add("WEBVTT\n\n00:00.500 --> 00:03.000\nred <00:01.200>green\n")
 	f.Add("1\n00:00:00,000 --> 00:00:00,900\none\n")
 	f.Add(`{"results":{"items":[{"type":"punctuation","alternatives":[{"content":"."}]}]}}`)
+	f.Add(`{"results":{"items":[{"id":1,"type":"pronunciation","start_time":"0.1","end_time":"0.4","alternatives":[{"content":"a"}]}],"audio_segments":[{"transcript":"a","start_time":"0","end_time":"3","items":[1]}],"speaker_labels":{"segments":[{"start_time":"0","end_time":"3","items":[{"start_time":"0.1","end_time":"0.4"}]}]}}}`)
 	f.Add(`{"segments":[{"start":0,"end":1,"text":"x","words":[{"word":"x","start":0,"end":1}]}]}`)
 	f.Fuzz(func(t *testing.T, in string) {
 		erased := earshot.Spans{{Start: time.Second, End: 2 * time.Second}}

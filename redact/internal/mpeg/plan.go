@@ -109,7 +109,7 @@ type Plan struct {
 // Plan lays out the stream with the runs, which are closed, sorted and apart, replaced.
 func (s *Stream) Plan(runs []Run, fill Fill) (*Plan, error) {
 	if s.Head.Layer != 3 && fill == Tone && len(runs) > 0 {
-		return nil, opaque.At(s.gapAt(0), "no tone in layers I and II")
+		return nil, opaque.At(s.gapAt(0), "no tone in layers I and II: silence and cut work")
 	}
 	p := &Plan{s: s}
 	if s.Info != nil {

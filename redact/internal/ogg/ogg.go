@@ -162,7 +162,7 @@ func (r *Reader) accept(page []byte) error {
 	first := flags&First != 0
 	switch {
 	case first && r.open:
-		return opaque.At(r.pageAt, "a second logical stream at the same time")
+		return opaque.At(r.pageAt, "a second logical stream at the same time: multiplexed Ogg is not redacted")
 	case !first && !r.open:
 		return opaque.At(r.pageAt, "a page of no logical stream")
 	case !first && serial != r.serial:
