@@ -76,7 +76,7 @@ func (e *mp3Ear) kept(a, b mp3Unit, near bool) error {
 	x, y := e.in.heardFrame(a), e.out.heardFrame(b)
 	if e.open {
 		e.right.in, e.right.out = append(e.right.in, x), append(e.right.out, y)
-		if len(e.right.in) == e.settle+1+e.preroll {
+		if len(e.right.in) == e.settle+1 {
 			if err := e.behind(); err != nil {
 				return err
 			}

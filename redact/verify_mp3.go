@@ -3,6 +3,7 @@ package redact
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 
@@ -385,24 +386,33 @@ func (p *mp3Proof) checkInfo(dst io.ReaderAt, dstSize int64) error {
 	return nil
 }
 
-// musicCRC is CRC-16/ARC over all that follows the info frame.
+// musicCRC is CRC-16/ARC over all that follows the info frame. Two bytes at a time: the table of the
+// second byte stands behind that of the first.
 func musicCRC(body io.Reader) (uint16, error) {
-	var table [256]uint16
-	for i := range table {
+	one, two := new([256]uint16), new([256]uint16)
+	for i := range one {
 		v := uint16(i)
 		for range 8 {
 			v = v>>1 ^ 0xA001*(v&1)
 		}
-		table[i] = v
+		one[i] = v
+	}
+	for i, v := range one {
+		two[i] = v>>8 ^ one[byte(v)]
 	}
 	crc := uint16(0)
 	buf := make([]byte, 64<<10)
 	for {
-		n, err := body.Read(buf)
-		for _, v := range buf[:n] {
-			crc = crc>>8 ^ table[byte(crc)^v]
+		n, err := io.ReadFull(body, buf)
+		b := buf[:n]
+		for ; len(b) >= 2; b = b[2:] {
+			crc ^= uint16(b[0]) | uint16(b[1])<<8
+			crc = two[byte(crc)] ^ one[crc>>8]
 		}
-		if err == io.EOF {
+		for _, v := range b {
+			crc = crc>>8 ^ one[byte(crc)^v]
+		}
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			return crc, nil
 		}
 		if err != nil {

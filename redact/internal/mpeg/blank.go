@@ -1,7 +1,6 @@
 package mpeg
 
 import (
-	"bytes"
 	"encoding/binary"
 
 	"earshot/redact/internal/bits"
@@ -78,21 +77,6 @@ func (h Header) toneData(slot []byte) {
 			at++
 		}
 	}
-}
-
-// isBlank reports whether side information is that of a frame of ours: all zero but for
-// main_data_begin, or that of a tone.
-func isBlank(side []byte, h Header) bool {
-	rest := 9
-	if h.Version != MPEG1 {
-		rest = 8
-	}
-	if bits.Zero(side, rest, 8*len(side)) {
-		return true
-	}
-	tone := make([]byte, len(side))
-	h.toneSide(tone)
-	return bytes.Equal(side, tone)
 }
 
 // blankLead writes header, CRC and side information of a silent or tone frame.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 
 	"earshot/redact/internal/bits"
 	"earshot/redact/internal/opaque"
@@ -61,8 +62,9 @@ type scanner struct {
 	buf  []byte
 	base int64
 	s    *Stream
-	main int64 // S of the next frame
-	gap  int64 // start of the current junk, -1 for none
+	main int64  // S of the next frame
+	gap  int64  // start of the current junk, -1 for none
+	tone []byte // side information of a tone frame
 }
 
 // Scan finds all frames of the file. Errors of src come back as they are, everything else as
@@ -333,14 +335,50 @@ func (c *scanner) add(b []byte, h Header, at int64) {
 		if n > 8*(back+slot) {
 			f.flags |= flagOverflow
 		}
-		if isBlank(side, h) {
+		if c.isBlank(side, h) {
 			f.flags |= flagBlank
 		}
 	} else {
 		f.bits = uint16(8 * slot)
 	}
 	c.main += int64(slot)
+	if len(s.Frames) == cap(s.Frames) {
+		s.Frames = slices.Grow(s.Frames, c.expect(at+int64(len(b))))
+	}
 	s.Frames = append(s.Frames, f)
+}
+
+// expect guesses how many frames are still to come when at bytes are read, by the mean length of
+// those so far. Millions of frames shall not be copied to a larger place again and again.
+func (c *scanner) expect(at int64) int {
+	n := int64(len(c.s.Frames))
+	if n < 256 {
+		return 256
+	}
+	more := float64(n) * float64(c.size-at) / float64(at)
+	return int(more*1.02) + 256
+}
+
+// isBlank reports whether side information is that of a frame of ours: all zero but for
+// main_data_begin, or that of a tone.
+func (c *scanner) isBlank(side []byte, h Header) bool {
+	if h.Version == MPEG1 && side[1]&0x7F == 0 && allZero(side[2:]) || h.Version != MPEG1 && allZero(side[1:]) {
+		return true
+	}
+	if c.tone == nil {
+		c.tone = make([]byte, len(side))
+		h.toneSide(c.tone)
+	}
+	return bytes.Equal(side, c.tone)
+}
+
+func allZero(b []byte) bool {
+	for _, v := range b {
+		if v != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // slot is the length of frame k's slot in bytes.
