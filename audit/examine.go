@@ -23,7 +23,7 @@ type Object struct {
 
 // Archive is a log's objects in a store that keeps versions, with what lies below the newest.
 //
-// Objects lists everything, the newest version of a key first. Version reads one. Locked reports
+// Objects lists everything, the newer versions of a key before the older. Version reads one. Locked reports
 // whether the store refuses to delete it for now.
 type Archive interface {
 	Tiles
@@ -77,27 +77,23 @@ type examination struct {
 func changes(key string) bool { return key == "checkpoint" || key == probeKey }
 
 func (x *examination) list() error {
-	var last []Object
-	flush := func() {
-		if len(last) == 1 && !last[0].Marker {
-			x.single = append(x.single, last[0])
-		} else if len(last) > 0 {
-			x.versions[last[0].Key] = slices.Clone(last)
-		}
-		last = last[:0]
-	}
+	all := map[string][]Object{}
 	for o, err := range x.Objects(x.ctx) {
 		if err != nil {
 			return err
 		}
-		if len(last) > 0 && last[0].Key != o.Key {
-			flush()
-		}
-		if !slices.Contains(last, o) { // some stores repeat the last entry of a page
-			last = append(last, o)
+		// Some stores repeat the last entry of a page, and some list delete markers apart from versions.
+		if !slices.Contains(all[o.Key], o) {
+			all[o.Key] = append(all[o.Key], o)
 		}
 	}
-	flush()
+	for key, of := range all {
+		if len(of) == 1 && !of[0].Marker {
+			x.single = append(x.single, of[0])
+		} else {
+			x.versions[key] = of
+		}
+	}
 	return nil
 }
 
@@ -309,7 +305,7 @@ func (x *examination) judge(report *Report) {
 		}
 	}) {
 		of := x.versions[key]
-		hidden := of[0].Marker
+		hidden := slices.ContainsFunc(of, func(o Object) bool { return o.Marker && o.Latest })
 		data := len(slices.DeleteFunc(slices.Clone(of), func(o Object) bool { return o.Marker }))
 		switch {
 		case hidden && data == 0:

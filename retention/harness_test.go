@@ -34,6 +34,7 @@ type world struct {
 	logs     string // of the log's bucket
 	dir      string
 	keys     *audit.Keys
+	subjects *catalog.KeyRing
 	policy   string
 	more     []string        // further policies
 	plain    *storage.Bucket // seen without faults
@@ -96,6 +97,10 @@ func newWorld(tb testing.TB, o storage.Options, versioned, locked bool) *world {
 	if w.keys, err = audit.CreateKeys(filepath.Join(w.dir, "keys"), "example.org/log"); err != nil {
 		tb.Fatal(err)
 	}
+	if w.subjects, err = catalog.OpenKeyRing(context.Background(), filepath.Join(w.dir, "keys", "subjects.db"), w.keys.KEK); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = w.subjects.Close() })
 	db, err := catalog.Create(context.Background(), catalog.Options{Path: w.db()})
 	if err != nil {
 		tb.Fatal(err)
@@ -186,7 +191,7 @@ func (w *world) start(script *fault.Script) (*process, error) {
 	p.runner, err = retention.New(retention.Options{
 		Store: w.store(script), Catalog: p.db, Log: p.log, Tagger: w.keys.Tagger, Policies: w.compiled(),
 		Layout: w.layout(), Logger: slog.New(slog.NewTextHandler(testLog{w.tb}, nil)), By: earshot.Principal{Kind: earshot.Service, Name: "test"}, Spool: w.dir, Workers: 4,
-		Now: func() time.Time { return w.now },
+		Now: func() time.Time { return w.now }, SubjectKeys: w.subjects, Inventory: filepath.Join(w.dir, "inventory"),
 	})
 	if err != nil {
 		w.tb.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"earshot"
 	"earshot/audit"
@@ -16,47 +17,90 @@ import (
 )
 
 func newAuditCertificate(a *app) *cobra.Command {
-	var run, out, issuer string
-	var seq int
+	var d drawing
 	c := command("certificate [s3://BUCKET/KEY]", "Draw certificates of destruction or redaction",
-		`For one recording (the last thing that was done to it), or with --run for a whole run (a file each, into
---out). A certificate names the recording; the log does not.`, cobra.MaximumNArgs(1),
+		`For one recording (the last thing that was done to it), for everything that a run did, or for everything that was
+done to a data subject's recordings since a request was filed. With --out a folder is filled with a file each, as JSON
+and as a page to print; the JSON is the certificate. A certificate names the recording; the log does not.`, cobra.MaximumNArgs(1),
 		func(cmd *cobra.Command, args []string) error {
-			if (len(args) == 1) == (run != "") {
-				return fmt.Errorf("%w: name a recording, or a run with --run", errUsage)
+			if len(args) == 1 {
+				if d.recording != "" {
+					return fmt.Errorf("%w: the recording is named twice", errUsage)
+				}
+				d.recording = args[0]
+			}
+			given := 0
+			for _, s := range []string{d.recording, d.run, d.request} {
+				if s != "" {
+					given++
+				}
+			}
+			if given != 1 {
+				return fmt.Errorf("%w: name a recording, a run with --run or a request with --request", errUsage)
 			}
 			i, err := a.open(cmd.Context())
 			if err != nil {
 				return err
 			}
 			defer i.close()
-			var actions []earshot.Action
-			if run != "" {
-				actions, err = i.db.Actions(cmd.Context(), earshot.RunID(run), earshot.ActionDone, 0, 1<<30)
-				if err == nil && len(actions) == 0 {
-					_, err = i.db.Run(cmd.Context(), earshot.RunID(run))
-				}
-			} else {
-				actions, err = i.lastAction(cmd.Context(), args[0])
-			}
+			actions, err := d.actions(cmd.Context(), i)
 			if err != nil {
 				return err
 			}
 			for _, action := range actions {
-				if seq >= 0 && action.Seq != seq {
+				if d.seq >= 0 && action.Seq != d.seq {
 					continue
 				}
-				if err := a.drawCertificate(cmd.Context(), i, action, issuer, out); err != nil {
+				if err := a.drawCertificate(cmd.Context(), i, action, d.issuer, d.out); err != nil {
 					return err
 				}
 			}
 			return nil
 		})
-	c.Flags().StringVar(&run, "run", "", "certificates of everything that this run did")
-	c.Flags().IntVar(&seq, "seq", -1, "of the run only the action with this number")
-	c.Flags().StringVar(&out, "out", "", "folder for the files (default: one certificate to stdout)")
-	c.Flags().StringVar(&issuer, "issuer", "", "who issues the certificates, for people to read")
+	f := c.Flags()
+	f.StringVar(&d.recording, "recording", "", "the recording, as s3://BUCKET/KEY")
+	f.StringVar(&d.run, "run", "", "certificates of everything that this run did")
+	f.IntVar(&d.seq, "seq", -1, "of the run only the action with this number")
+	f.StringVar(&d.request, "request", "", "certificates of everything done to the data subject's recordings since this request")
+	f.StringVar(&d.out, "out", "", "folder for the files (default: one certificate to stdout)")
+	f.StringVar(&d.issuer, "issuer", "", "who issues the certificates, for people to read")
 	return c
+}
+
+// drawing says of what certificates are to be drawn.
+type drawing struct {
+	recording, run, request, out, issuer string
+	seq                                  int
+}
+
+func (d *drawing) actions(ctx context.Context, i *installation) ([]earshot.Action, error) {
+	switch {
+	case d.recording != "":
+		return i.lastAction(ctx, d.recording)
+	case d.run != "":
+		actions, err := i.db.Actions(ctx, earshot.RunID(d.run), earshot.ActionDone, 0, 1<<30)
+		if err == nil && len(actions) == 0 {
+			_, err = i.db.Run(ctx, earshot.RunID(d.run))
+		}
+		return actions, err
+	}
+	q, err := i.db.Request(ctx, d.request)
+	if err != nil {
+		return nil, err
+	}
+	var out []earshot.Action
+	for a, err := range i.db.Acted(ctx, 0) {
+		if err != nil {
+			return nil, err
+		}
+		if a.State == earshot.ActionDone && a.Recording.Subject == q.Subject && !a.SettledAt.Before(q.MadeAt) {
+			out = append(out, a)
+		}
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("nothing has been done to that person's recordings since %s: there is nothing to certify", q.MadeAt.Format(time.DateTime))
+	}
+	return out, nil
 }
 
 func (i *installation) lastAction(ctx context.Context, url string) ([]earshot.Action, error) {
@@ -118,6 +162,13 @@ func (a *app) drawCertificate(ctx context.Context, i *installation, action earsh
 	}
 	name := filepath.Join(out, fmt.Sprintf("%s-%d.json", action.Run, action.Seq))
 	if err := os.WriteFile(name, text, 0o600); err != nil {
+		return fmt.Errorf("writing a certificate: %w", err)
+	}
+	page, err := c.HTML(i.trust)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(strings.TrimSuffix(name, ".json")+".html", page, 0o600); err != nil {
 		return fmt.Errorf("writing a certificate: %w", err)
 	}
 	return a.emit(map[string]string{"file": name}, func(w io.Writer) { fmt.Fprintln(w, name) })

@@ -99,7 +99,6 @@ lacks, closes the intents of runs that nobody knows any more, and says so in an 
 			} else if !errors.Is(err, audit.ErrHalted) {
 				return err
 			}
-			progress := a.progress()
 			got, err := audit.Recover(ctx, o, i.db.Head(), audit.RecoverOptions{
 				Known: func(ctx context.Context, run string) (bool, error) {
 					_, err := i.db.Run(ctx, earshot.RunID(run))
@@ -108,7 +107,7 @@ lacks, closes the intents of runs that nobody knows any more, and says so in an 
 					}
 					return err == nil, err
 				},
-				Progress: func(done, total int64) { progress("verify", int(done), int(total)) },
+				Progress: a.counting("verify"),
 			})
 			if err != nil {
 				return err

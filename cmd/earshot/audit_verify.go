@@ -186,8 +186,7 @@ func (a *app) verifyLog(ctx context.Context, b believing) error {
 			b.state = filepath.Join(i.cfg.Keys, seenFile)
 		}
 	}
-	progress := a.progress()
-	report, err := i.examine(ctx, trust, b.state, func(done, total int64) { progress("verify", int(done), int(total)) })
+	report, err := i.examine(ctx, trust, b.state, a.counting("verify"))
 	if err != nil {
 		return err
 	}
@@ -198,6 +197,15 @@ func (a *app) verifyLog(ctx context.Context, b believing) error {
 		return fmt.Errorf("%w: %d finding(s)", errUnverified, len(report.Findings))
 	}
 	return nil
+}
+
+// counting shows how far a stage has come; nil where nobody watches.
+func (a *app) counting(stage string) func(done, total int64) {
+	progress := a.progress()
+	if progress == nil {
+		return nil
+	}
+	return func(done, total int64) { progress(stage, int(done), int(total)) }
 }
 
 // verify checks the log and keeps its checkpoint for the next time.

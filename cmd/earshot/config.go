@@ -46,7 +46,10 @@ type Config struct {
 	// Residuals are stated in certificates: where copies may still be that earshot does not reach, such
 	// as "backups until 30 days after the deletion".
 	Residuals []string `yaml:"residuals"`
-	Listen    string   `yaml:"listen"` // of earshot serve; default 127.0.0.1:8470
+	// Reconcile is when earshot serve compares the store with the log, cron; default every night at
+	// half past two UTC; never switches it off.
+	Reconcile string `yaml:"reconcile"`
+	Listen    string `yaml:"listen"` // of earshot serve; default 127.0.0.1:8470
 
 	dir string
 }
@@ -127,6 +130,7 @@ func (c *Config) check() error {
 	set(&c.Catalog, "catalog.db")
 	set(&c.Keys, "keys")
 	set(&c.Inventory, "inventory")
+	set(&c.Reconcile, "CRON_TZ=UTC 30 2 * * *")
 	set(&c.Policies, "policies")
 	set(&c.Log.Bucket, "earshot-log")
 	set(&c.Listen, "127.0.0.1:8470")

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"earshot"
 	"earshot/audit"
+	"earshot/retention"
 	"earshot/retention/schedule"
 
 	"github.com/spf13/cobra"
@@ -49,12 +51,20 @@ func (a *app) serve(ctx context.Context, i *installation, addr string) error {
 	if err := audit.Probe(ctx, tiles); err != nil {
 		return err
 	}
-	s := schedule.New(schedule.Options{Runner: runner, Catalog: i.db, Policies: i.policies, Logger: a.logger()})
+	watch := &watching{i: i}
+	o := schedule.Options{Runner: runner, Catalog: i.db, Policies: i.policies, Logger: a.logger()}
+	if i.cfg.Reconcile != "never" {
+		o.Chores = []schedule.Chore{{Name: "reconcile", Spec: i.cfg.Reconcile, Run: func(ctx context.Context) (string, error) { return watch.reconcile(ctx, runner) }}}
+	}
+	s, err := schedule.New(o)
+	if err != nil {
+		return err
+	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return fmt.Errorf("listening on %s: %w", addr, err)
 	}
-	server := &http.Server{Handler: endpoints(i, s), ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Handler: endpoints(i, s, watch), ReadHeaderTimeout: 5 * time.Second}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(l) }()
 	a.say("earshot serves on http://%s; %d policies are in force", l.Addr(), len(i.policies))
@@ -70,7 +80,7 @@ func (a *app) serve(ctx context.Context, i *installation, addr string) error {
 	return err
 }
 
-func endpoints(i *installation, s *schedule.Schedule) http.Handler {
+func endpoints(i *installation, s *schedule.Schedule, watch *watching) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
@@ -88,5 +98,59 @@ func endpoints(i *installation, s *schedule.Schedule) http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(s.Status(r.Context()))
 	})
+	mux.Handle("GET /metrics", watch)
 	return mux
+}
+
+// watching keeps the figures that an operator is woken by.
+type watching struct {
+	i        *installation
+	vanished atomic.Int64
+	last     atomic.Int64 // seconds since 1970 of the last reconcile
+}
+
+// reconcile compares every bucket of the policies with its last inventory.
+func (w *watching) reconcile(ctx context.Context, r *retention.Runner) (string, error) {
+	var errs []error
+	var sum retention.Reconciled
+	for _, bucket := range r.Buckets() {
+		got, err := r.Reconcile(ctx, bucket, w.i.cfg.Inventory)
+		errs = append(errs, err)
+		sum.Appeared, sum.Explained, sum.Vanished = sum.Appeared+got.Appeared, sum.Explained+got.Explained, sum.Vanished+got.Vanished
+	}
+	w.vanished.Store(sum.Vanished)
+	w.last.Store(time.Now().Unix())
+	return fmt.Sprintf("%d appeared, %d went as the log says, %d vanished without an entry", sum.Appeared, sum.Explained, sum.Vanished), errors.Join(errs...)
+}
+
+// ServeHTTP writes the figures in the Prometheus text format.
+func (w *watching) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	published, err := w.i.db.Head().Published(r.Context())
+	if err != nil {
+		http.Error(rw, "the catalog does not answer", http.StatusServiceUnavailable)
+		return
+	}
+	size, at, gap := w.i.log.Witnessed()
+	missing := 0
+	if gap != nil {
+		missing = 1
+	}
+	var since int64
+	if !at.IsZero() {
+		since = at.Unix()
+	}
+	rw.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	for _, m := range []struct {
+		name, help string
+		value      int64
+	}{
+		{"earshot_log_published_entries", "Size of the published log.", published},
+		{"earshot_log_cosigned_entries", "Size of the tree that the quorum of witnesses cosigned last; 0 without witnesses.", size},
+		{"earshot_log_cosigned_timestamp_seconds", "When that was, by the witnesses' clocks; 0 for never.", since},
+		{"earshot_log_cosign_gap", "1 while the newest tree lacks the quorum of witnesses.", int64(missing)},
+		{"earshot_reconcile_vanished_versions", "Object versions that the last reconcile of this process found gone without an entry.", w.vanished.Load()},
+		{"earshot_reconcile_timestamp_seconds", "When this process last reconciled; 0 for never.", w.last.Load()},
+	} {
+		fmt.Fprintf(rw, "# HELP %s %s\n# TYPE %s gauge\n%s %d\n", m.name, m.help, m.name, m.name, m.value)
+	}
 }

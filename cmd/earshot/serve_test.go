@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,7 +14,14 @@ import (
 
 func TestEndpoints(t *testing.T) {
 	i := newInstalled(t)
-	h := endpoints(i.inst, schedule.New(schedule.Options{Runner: i.inst.runner, Catalog: i.inst.db, Policies: i.inst.policies}))
+	watch := &watching{i: i.inst}
+	s, err := schedule.New(schedule.Options{Runner: i.inst.runner, Catalog: i.inst.db, Policies: i.inst.policies, Chores: []schedule.Chore{{
+		Name: "reconcile", Spec: i.inst.cfg.Reconcile, Run: func(ctx context.Context) (string, error) { return watch.reconcile(ctx, i.inst.runner) },
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := endpoints(i.inst, s, watch)
 	ask := func(path string) *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
@@ -24,8 +33,23 @@ func TestEndpoints(t *testing.T) {
 		}
 	}
 	var st []schedule.Status
-	if err := json.Unmarshal(ask("/schedule").Body.Bytes(), &st); err != nil || len(st) != 3 || !st[0].Next.After(time.Now()) {
+	if err := json.Unmarshal(ask("/schedule").Body.Bytes(), &st); err != nil || len(st) != 4 || !st[0].Next.After(time.Now()) {
 		t.Errorf("schedule: %+v, %v", st, err)
+	}
+	if err := i.inst.store.MakeBucket(t.Context(), "voice", true, false); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := watch.reconcile(t.Context(), i.inst.runner); err != nil || !strings.Contains(text, "0 vanished") {
+		t.Errorf("reconcile: %q, %v", text, err)
+	}
+	metrics := ask("/metrics").Body.String()
+	for _, want := range []string{"earshot_log_published_entries ", "earshot_log_cosign_gap 0\n", "earshot_reconcile_vanished_versions 0\n", "# TYPE earshot_reconcile_timestamp_seconds gauge"} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("metrics lack %q", want)
+		}
+	}
+	if strings.Contains(metrics, "earshot_reconcile_timestamp_seconds 0\n") {
+		t.Error("metrics say that nothing was reconciled")
 	}
 	if err := i.inst.db.Close(); err != nil {
 		t.Fatal(err)

@@ -17,6 +17,8 @@ import (
 	"earshot/policies"
 	"earshot/retention"
 	"earshot/storage/catalog"
+
+	"github.com/robfig/cron/v3"
 )
 
 // Options of a Schedule.
@@ -24,21 +26,37 @@ type Options struct {
 	Runner   *retention.Runner
 	Catalog  *catalog.DB
 	Policies []*policies.Policy // those without a schedule run by hand only
-	Logger   *slog.Logger       // default: silent
-	Now      func() time.Time   // default time.Now
+	// Chores are run beside the policies, one at a time with them.
+	Chores []Chore
+	Logger *slog.Logger     // default: silent
+	Now    func() time.Time // default time.Now
+}
+
+// Chore is work that comes again and again and is no policy's run.
+type Chore struct {
+	Name string // no policy has it
+	Spec string // cron, standard five fields; with CRON_TZ=... in front in another zone than the machine's
+	Run  func(ctx context.Context) (result string, err error)
+}
+
+// job is a policy's runs or a chore.
+type job struct {
+	name, spec string
+	next       func(time.Time) time.Time
+	run        func(context.Context) (string, error)
 }
 
 // Schedule runs policies. Only one of them runs at a time, so none overlaps itself.
 type Schedule struct {
 	o    Options
-	jobs []*policies.Policy // those with a schedule
+	jobs []job
 
 	mu   sync.Mutex // guards last
 	last map[string]string
 }
 
 // New makes a Schedule. Policies without a schedule are left out.
-func New(o Options) *Schedule {
+func New(o Options) (*Schedule, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -48,10 +66,17 @@ func New(o Options) *Schedule {
 	s := &Schedule{o: o, last: map[string]string{}}
 	for _, p := range o.Policies {
 		if p.Schedule() != "" {
-			s.jobs = append(s.jobs, p)
+			s.jobs = append(s.jobs, job{p.Name(), p.Schedule(), p.Next, func(ctx context.Context) (string, error) { return s.run(ctx, p.Name()) }})
 		}
 	}
-	return s
+	for _, c := range o.Chores {
+		spec, err := cron.ParseStandard(c.Spec)
+		if err != nil {
+			return nil, fmt.Errorf("schedule of %s: %q: %w", c.Name, c.Spec, err)
+		}
+		s.jobs = append(s.jobs, job{c.Name, c.Spec, spec.Next, c.Run})
+	}
+	return s, nil
 }
 
 // Status is when a policy ran and will run.
@@ -69,23 +94,23 @@ func (s *Schedule) Status(ctx context.Context) []Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, j := range s.jobs {
-		last, err := s.o.Catalog.LastRun(ctx, j.Name())
-		result := s.last[j.Name()]
+		last, err := s.o.Catalog.LastRun(ctx, j.name)
+		result := s.last[j.name]
 		if err != nil {
 			result = "the catalog does not answer"
 		}
-		out = append(out, Status{j.Name(), j.Schedule(), last, next(j, last, s.o.Now()), result})
+		out = append(out, Status{j.name, j.spec, last, next(j, last, s.o.Now()), result})
 	}
 	return out
 }
 
 // next is when a policy is due: after its last run or, for one that never ran, from now on. A time
 // in the past is a run that was missed.
-func next(p *policies.Policy, last, now time.Time) time.Time {
+func next(j job, last, now time.Time) time.Time {
 	if last.IsZero() {
 		last = now
 	}
-	return p.Next(last)
+	return j.next(last)
 }
 
 // Run runs policies as they come due until ctx ends; then the action under way is finished and
@@ -97,16 +122,16 @@ func (s *Schedule) Run(ctx context.Context) error {
 	}
 	due := map[string]time.Time{}
 	for _, j := range s.jobs {
-		last, err := s.o.Catalog.LastRun(ctx, j.Name())
+		last, err := s.o.Catalog.LastRun(ctx, j.name)
 		if err != nil {
 			return err
 		}
-		due[j.Name()] = next(j, last, s.o.Now())
+		due[j.name] = next(j, last, s.o.Now())
 	}
 	for {
 		wait := time.Hour
 		for _, j := range s.jobs {
-			wait = min(wait, due[j.Name()].Sub(s.o.Now()))
+			wait = min(wait, due[j.name].Sub(s.o.Now()))
 		}
 		if wait > 0 {
 			select {
@@ -117,24 +142,25 @@ func (s *Schedule) Run(ctx context.Context) error {
 		}
 		for _, j := range s.jobs {
 			now := s.o.Now()
-			if due[j.Name()].After(now) {
+			if due[j.name].After(now) {
 				continue
 			}
-			if err := s.o.Catalog.Ran(ctx, j.Name(), now); err != nil {
+			if err := s.o.Catalog.Ran(ctx, j.name, now); err != nil {
 				return err
 			}
-			s.once(ctx, j.Name())
+			s.once(ctx, j)
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			due[j.Name()] = j.Next(s.o.Now())
+			due[j.name] = j.next(s.o.Now())
 		}
 	}
 }
 
 // once makes one run. What fails is reported and tried again at the next time.
-func (s *Schedule) once(ctx context.Context, policy string) {
-	result, err := s.run(ctx, policy)
+func (s *Schedule) once(ctx context.Context, j job) {
+	policy := j.name
+	result, err := j.run(ctx)
 	if err != nil {
 		result = err.Error()
 		s.o.Logger.ErrorContext(ctx, "scheduled run failed", "policy", policy, "err", err)

@@ -123,7 +123,10 @@ func newSite(t *testing.T, limit string, specs ...string) *site {
 // serve runs the schedule until each policy has a result, or the limit is over.
 func (s *site) serve(t *testing.T, limit time.Duration) []schedule.Status {
 	t.Helper()
-	sched := schedule.New(schedule.Options{Runner: s.runner, Catalog: s.db, Policies: s.ps, Now: s.clock})
+	sched, err := schedule.New(schedule.Options{Runner: s.runner, Catalog: s.db, Policies: s.ps, Now: s.clock})
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	ended := make(chan error, 1)

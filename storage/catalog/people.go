@@ -98,6 +98,18 @@ func (d *DB) PutRequest(ctx context.Context, r earshot.Request, leaves ...earsho
 	}))
 }
 
+// Request reads one request, open or closed.
+func (d *DB) Request(ctx context.Context, id string) (earshot.Request, error) {
+	found, err := docs[earshot.Request](ctx, d.db, "select doc from requests where id = $1", id)
+	if err == nil && len(found) == 0 {
+		err = fmt.Errorf("request %q: %w", id, ErrNotFound)
+	}
+	if err != nil {
+		return earshot.Request{}, wrap("reading a request", err)
+	}
+	return found[0], nil
+}
+
 // OpenRequests lists the requests of a subject that are not closed.
 func (d *DB) OpenRequests(ctx context.Context, subject earshot.SubjectID) ([]earshot.Request, error) {
 	out, err := docs[earshot.Request](ctx, d.db, "select doc from requests where subject = $1 and closed = 0 order by id", string(subject))

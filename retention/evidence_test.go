@@ -1,0 +1,377 @@
+package retention_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"earshot"
+	"earshot/audit"
+	"earshot/retention"
+	"earshot/storage"
+	"earshot/storage/storagetest"
+)
+
+func (w *world) inventory() string { return filepath.Join(w.dir, "inventory") }
+
+// entries reads the log's entries of one kind.
+func (w *world) entries(kind audit.Kind) (out []audit.Entry) {
+	w.tb.Helper()
+	_, err := audit.VerifyAll(w.tb.Context(), w.mustTiles(), audit.TrustKey(w.keys.Verifier), audit.VerifyOptions{Visit: func(_ int64, body []byte) error {
+		e, err := audit.Parse(body)
+		if err == nil && e.Kind == kind {
+			out = append(out, e)
+		}
+		return err
+	}})
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	return out
+}
+
+// TestWhatVanishesBehindOurBackIsFound: the log is whole, and only the inventory tells that
+// something never got into it.
+func TestWhatVanishesBehindOurBackIsFound(t *testing.T) {
+	for name, versioned := range map[string]bool{"versioned": true, "unversioned": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, storagetest.Embedded(t), versioned, false)
+			due := w.record("s1", "old", 400, 300)
+			talk := w.record("s1", "talk", 5, 300)
+			behind := w.put("clips/s1/behind.wav", clip(100), w.ago(1))
+			changed := w.put("clips/s1/changed.wav", clip(100), w.ago(1))
+			p := w.mustStart()
+			defer p.stop()
+			if got, err := p.runner.Reconcile(t.Context(), w.name, w.inventory()); err != nil || !got.First || got.Inventory.Versions < 8 {
+				t.Fatalf("%+v, %v", got, err)
+			}
+			planned, err := p.plan(t.Context())
+			if err != nil || planned.Deletes != 1 || planned.Redacts != 1 {
+				t.Fatalf("%+v, %v", planned, err)
+			}
+			if _, err := p.runner.Apply(t.Context(), planned.Run.ID); err != nil {
+				t.Fatal(err)
+			}
+			got, err := p.runner.Reconcile(t.Context(), w.name, w.inventory())
+			if err != nil || got.Vanished != 0 || got.Explained < 5 || got.Appeared == 0 {
+				t.Fatalf("after a run of our own (%s, %s): %+v, %v", due, talk, got, err)
+			}
+			if errs := w.plain.Destroy(t.Context(), []earshot.RecordingID{behind}); errs[0] != nil {
+				t.Fatal(errs[0])
+			}
+			want := int64(1)
+			w.put(changed.Key, clip(200), nil)
+			if !versioned { // the old bytes are gone with the old object
+				want = 2
+			}
+			got, err = p.runner.Reconcile(t.Context(), w.name, w.inventory())
+			if !errors.Is(err, retention.ErrVanished) || got.Vanished != want || got.Missing[0].Key != behind.Key {
+				t.Fatalf("%+v, %v, want %d vanished", got, err, want)
+			}
+			if strings.Contains(err.Error(), "behind") {
+				t.Errorf("the error names the recording: %v", err)
+			}
+			if !versioned && !got.Missing[1].Replaced {
+				t.Errorf("%+v, want it known that another object took its place", got.Missing)
+			}
+			es := w.entries(audit.KindReconcile)
+			if len(es) != 2 || es[1].Reconcile.Vanished != want || es[0].Reconcile.Vanished != 0 {
+				t.Errorf("entries: %+v", es)
+			}
+			if got, err := p.runner.Reconcile(t.Context(), w.name, w.inventory()); err != nil || got.Vanished != 0 {
+				t.Errorf("once told, it is told: %+v, %v", got, err)
+			}
+			w.verified()
+		})
+	}
+}
+
+// TestADatabaseThatClaimsWhatTheLogDoesNotSayExplainsNothing: somebody deletes an object and writes
+// into the catalog that a run did it.
+func TestADatabaseThatClaimsWhatTheLogDoesNotSayExplainsNothing(t *testing.T) {
+	w := newWorld(t, storagetest.Embedded(t), true, false)
+	w.put("clips/s1/old.wav", clip(100), w.ago(400))
+	victim := w.put("clips/s1/victim.wav", clip(100), w.ago(1))
+	p := w.mustStart()
+	defer p.stop()
+	if _, err := p.runner.Reconcile(t.Context(), w.name, w.inventory()); err != nil {
+		t.Fatal(err)
+	}
+	planned, err := p.plan(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.runner.Apply(t.Context(), planned.Run.ID); err != nil {
+		t.Fatal(err)
+	}
+	if errs := w.plain.Destroy(t.Context(), []earshot.RecordingID{victim}); errs[0] != nil {
+		t.Fatal(errs[0])
+	}
+	if err := w.forge("clips/s1/old.wav", victim.Key); err != nil {
+		t.Fatal(err)
+	}
+	got, err := p.runner.Reconcile(t.Context(), w.name, w.inventory())
+	if !errors.Is(err, retention.ErrVanished) {
+		t.Errorf("%+v, %v: the forged row was believed", got, err)
+	}
+}
+
+func TestASecondLookConfirmsOrContradicts(t *testing.T) {
+	w := newWorld(t, storagetest.Embedded(t), true, false)
+	deleted := w.record("s1", "old", 400, 300)
+	w.record("s1", "talk", 5, 300)
+	p := w.mustStart()
+	defer p.stop()
+	planned, err := p.plan(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.runner.Apply(t.Context(), planned.Run.ID); err != nil {
+		t.Fatal(err)
+	}
+	got, err := p.runner.Confirm(t.Context(), planned.Run.ID, w.store(nil), "other")
+	if err != nil || got.Confirmed != 2 || got.Contradicted+got.Unknown != 0 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	if again, err := p.runner.Confirm(t.Context(), planned.Run.ID, w.store(nil), "other"); err != nil || again.Confirmed != 2 {
+		t.Errorf("%+v, %v", again, err)
+	}
+	if es := w.entries(audit.KindVerification); len(es) != 2 || es[0].Verification.Result != "confirmed" {
+		t.Errorf("%d entries: %+v", len(es), es)
+	}
+	w.put(deleted, clip(10), nil) // stored before the outcome by the clock of the log: it was never deleted
+	w.now = w.now.AddDate(0, 0, 1)
+	if err := w.settleLater(planned.Run.ID); err != nil {
+		t.Fatal(err)
+	}
+	got, err = p.runner.Confirm(t.Context(), planned.Run.ID, w.store(nil), "third")
+	if err != nil || got.Contradicted != 1 {
+		t.Errorf("%+v, %v, want one contradicted", got, err)
+	}
+	w.verified()
+}
+
+// TestNothingThatTellsOfAPersonIsInTheLog plants names, keys and words and looks for them in all that
+// is published, and in what earshot prints.
+func TestNothingThatTellsOfAPersonIsInTheLog(t *testing.T) {
+	w := newWorld(t, storagetest.Embedded(t), true, false)
+	w.record("Anneliese-Kowalczyk", "zeitansage", 400, 300)
+	w.record("Anneliese-Kowalczyk", "wunschkonzert", 5, 300)
+	p := w.mustStart()
+	defer p.stop()
+	if _, err := p.runner.PlaceHold(t.Context(), earshot.Hold{Matter: "Kowalczyk ./. Hersteller", Subject: "Somebody-Else"}); err != nil {
+		t.Fatal(err)
+	}
+	planned, err := p.plan(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.runner.Apply(t.Context(), planned.Run.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.runner.FileRequest(t.Context(), earshot.RequestErasure, "Anneliese-Kowalczyk", 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.runner.DiscloseKey(t.Context(), "Anneliese-Kowalczyk", "Prüferin Müller"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.runner.Reconcile(t.Context(), w.name, w.inventory()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.runner.Confirm(t.Context(), planned.Run.ID, w.store(nil), "other"); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.runner.SayRead(t.Context(), audit.KindRead, audit.Read{Entries: 1}, "recording=clips/Anneliese-Kowalczyk/zeitansage.wav"); err != nil {
+		t.Fatal(err)
+	}
+	tiles := w.mustTiles()
+	planted := []string{"Anneliese", "Kowalczyk", "zeitansage", "wunschkonzert", "Somebody-Else", "Hersteller", "Müller", "secret", "computer", w.name, "clips/"}
+	objects := 0
+	for key, err := range tiles.Keys(t.Context(), "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, _, err := tiles.Get(t.Context(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		objects++
+		for _, word := range planted {
+			if bytes.Contains(data, []byte(word)) {
+				t.Errorf("%s holds %q", key, word)
+			}
+		}
+	}
+	ring, err := os.ReadFile(filepath.Join(w.dir, "keys", "subjects.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, word := range planted {
+		if bytes.Contains(ring, []byte(word)) {
+			t.Errorf("the file of subjects' keys holds %q", word)
+		}
+	}
+	if objects < 10 {
+		t.Errorf("only %d objects were looked at", objects)
+	}
+	w.ended(planned.Run.ID, "Anneliese-Kowalczyk")
+}
+
+// ended checks that a person's entries are found with the key, cannot be linked without it, and are
+// found by nobody once it is destroyed.
+func (w *world) ended(run earshot.RunID, subject earshot.SubjectID) {
+	w.tb.Helper()
+	p := w.mustStart()
+	defer p.stop()
+	tags, err := p.runner.SubjectTagger(w.tb.Context(), subject)
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	seen := map[string]bool{}
+	found := 0
+	for _, e := range w.entries(audit.KindIntent) {
+		if e.Run != string(run) {
+			continue
+		}
+		if e.Intent.Subject == tags.Tag("subject", e.ID, string(subject)) {
+			found++
+		}
+		if seen[e.Intent.Subject] {
+			w.tb.Error("two entries carry the same tag: they can be linked without the key")
+		}
+		seen[e.Intent.Subject] = true
+	}
+	if found != 2 {
+		w.tb.Errorf("with the key %d entries were found, want 2", found)
+	}
+	if err := p.runner.ForgetKey(w.tb.Context(), subject); err != nil {
+		w.tb.Fatal(err)
+	}
+	if _, err := p.runner.SubjectTagger(w.tb.Context(), subject); !errors.Is(err, retention.ErrNoKey) {
+		w.tb.Errorf("after the key was destroyed: %v, want ErrNoKey", err)
+	}
+	if err := p.runner.ForgetKey(w.tb.Context(), subject); !errors.Is(err, retention.ErrNoKey) {
+		w.tb.Errorf("destroying it twice: %v, want ErrNoKey", err)
+	}
+	if len(w.entries(audit.KindKeyGone)) != 1 {
+		w.tb.Error("no entry says that the key was destroyed")
+	}
+}
+
+// TestARestoredCatalogRecovers: runs go on after a backup of the catalog was restored and the log was
+// adopted; nothing is done twice, and what the lost time did is in the log.
+func TestARestoredCatalogRecovers(t *testing.T) {
+	w := newWorld(t, storagetest.Embedded(t), true, false)
+	w.record("s1", "a", 400, 300)
+	w.record("s1", "b", 5, 300)
+	p := w.mustStart()
+	if _, err := p.plan(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.stop()
+	backup, err := os.ReadFile(w.db())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p = w.mustStart()
+	planned, err := p.plan(t.Context())
+	if err != nil || planned.Run.Actions != 2 {
+		t.Fatalf("%+v, %v", planned, err)
+	}
+	if _, err := p.runner.Apply(t.Context(), planned.Run.ID); err != nil {
+		t.Fatal(err)
+	}
+	p.stop()
+	before := w.snapshot()
+	if err := os.WriteFile(w.db(), backup, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, ending := range []string{"-wal", "-shm"} {
+		_ = os.Remove(w.db() + ending)
+	}
+	if _, err := w.start(nil); !errors.Is(err, audit.ErrHalted) {
+		t.Fatalf("got %v, want ErrHalted", err)
+	}
+	got, err := w.recover()
+	if err != nil || got.Adopted < 5 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	p = w.mustStart()
+	defer p.stop()
+	planned, err = p.plan(t.Context())
+	if err != nil || planned.Run.Actions != 0 {
+		t.Fatalf("%+v, %v: it would do again what was done", planned, err)
+	}
+	r := w.verified()
+	if r.Open != 0 || r.Intents != 2 || r.Outcomes != 2 {
+		t.Errorf("%+v", r)
+	}
+	after := w.snapshot()
+	if len(before) != len(after) {
+		t.Errorf("the bucket changed: %v, %v", before, after)
+	}
+}
+
+func (w *world) recover() (audit.Recovered, error) {
+	w.tb.Helper()
+	db := w.openDB()
+	defer db.Close()
+	o := audit.Options{Tiles: w.mustTiles(), Signer: w.keys.Signer, Verifier: w.keys.Verifier}
+	return audit.Recover(w.tb.Context(), o, db.Head(), audit.RecoverOptions{Known: func(ctx context.Context, run string) (bool, error) {
+		_, err := db.Run(ctx, earshot.RunID(run))
+		return err == nil, nil
+	}})
+}
+
+// TestAnAuditorSeesWhatWasLaidOverTheLog: Object Lock keeps the old version, and whoever looks at the
+// newest only is deceived.
+func TestAnAuditorSeesWhatWasLaidOverTheLog(t *testing.T) {
+	w := newWorld(t, storagetest.Embedded(t), true, false)
+	w.record("s1", "a", 400, 300)
+	p := w.mustStart()
+	planned, err := p.plan(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.runner.Apply(t.Context(), planned.Run.ID); err != nil {
+		t.Fatal(err)
+	}
+	p.stop()
+	tiles := w.mustTiles()
+	trust := audit.TrustKey(w.keys.Verifier)
+	if r, err := audit.Examine(t.Context(), below{tiles}, trust, audit.VerifyOptions{}); err != nil || !r.OK() || len(r.Notes) == 0 {
+		t.Fatalf("before: %+v, %v", r, err)
+	}
+	size := w.verified().Entries
+	bundle := ""
+	for key := range tiles.Keys(t.Context(), "tile/entries/") {
+		bundle = key
+	}
+	data, _, err := tiles.Get(t.Context(), bundle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged := bytes.Replace(data, []byte(`"result":"ok"`), []byte(`"result":"xx"`), 1)
+	if bytes.Equal(forged, data) {
+		t.Fatal("the bundle holds no outcome")
+	}
+	if err := tiles.Replace(t.Context(), bundle, forged); err != nil {
+		t.Fatal(err)
+	}
+	w.hideIn(w.logs, "tile/0/000.p/"+strings.TrimPrefix(bundle, "tile/entries/000.p/"))
+	r, err := audit.Examine(t.Context(), below{tiles}, trust, audit.VerifyOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Join(r.Findings, "\n")
+	if r.Entries != size || !strings.Contains(text, "overwritten") || !strings.Contains(text, "hidden") || len(r.Findings) != 2 {
+		t.Errorf("%d of %d entries read; findings:\n%s", r.Entries, size, text)
+	}
+}
+
+// below adapts a folder, as the command line does.
+type below struct{ *storage.Folder }
