@@ -26,7 +26,7 @@ func HearMP3(src, dst []byte, from, to int64, tone bool) (Hearing, error) {
 		}
 		switch {
 		case k >= from && k < to:
-			e.blank(b)
+			e.blank(b, k-from, to-from)
 			if k == to-1 {
 				err = e.end()
 			}

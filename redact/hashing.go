@@ -15,19 +15,20 @@ type parallelSum struct {
 	sum        hash.Hash
 	work, free chan []byte
 	done       chan struct{}
+	made       int // buffers, hashingBuffers at most
 	stopped    bool
 }
 
+// hashingBuffers are on their way between the work and the sum.
+const hashingBuffers = 4
+
 func newParallelSum() *parallelSum {
-	s := &parallelSum{sum: sha256.New(), work: make(chan []byte, 2), free: make(chan []byte, 3), done: make(chan struct{})}
+	s := &parallelSum{sum: sha256.New(), work: make(chan []byte, 2), free: make(chan []byte, hashingBuffers), done: make(chan struct{})}
 	go func() {
 		defer close(s.done)
 		for b := range s.work {
 			s.sum.Write(b)
-			select {
-			case s.free <- b:
-			default:
-			}
+			s.free <- b
 		}
 	}()
 	return s
@@ -36,9 +37,10 @@ func newParallelSum() *parallelSum {
 // add copies p and hashes it in its turn.
 func (s *parallelSum) add(p []byte) {
 	var buf []byte
-	select {
-	case buf = <-s.free:
-	default:
+	if s.made < hashingBuffers && len(s.free) == 0 {
+		s.made++
+	} else {
+		buf = <-s.free
 	}
 	s.work <- append(buf[:0], p...)
 }

@@ -107,14 +107,11 @@ func (e *mp3Ear) begin() error {
 	return e.behind()
 }
 
-// blank takes a frame of the output that stands for what was erased.
-func (e *mp3Ear) blank(b mp3Unit) {
-	if e == nil {
-		return
-	}
-	e.blanks = append(e.blanks, e.out.heardFrame(b))
-	if most := 2 * (e.settle + 1 + e.preroll); len(e.blanks) > most { // the middle may go
-		e.blanks = append(e.blanks[:most/2], e.blanks[most/2+1:]...)
+// blank takes frame i of the n of the output that stand for what was erased. Those in the middle are
+// not listened to.
+func (e *mp3Ear) blank(b mp3Unit, i, n int64) {
+	if edge := e.reach(); e != nil && (i <= edge || i >= n-edge-1) {
+		e.blanks = append(e.blanks, e.out.heardFrame(b))
 	}
 }
 

@@ -270,7 +270,7 @@ func (p *mp3Proof) replaced(r run) error {
 		if err := p.blank(b); err != nil {
 			return err
 		}
-		p.ear.blank(b)
+		p.ear.blank(b, i, want)
 	}
 	return p.ear.end()
 }
@@ -286,11 +286,12 @@ func (p *mp3Proof) blank(b mp3Unit) error {
 		}
 		return p.own(8*p.out.end, 0)
 	}
-	side := bytes.Clone(b.lead[len(b.lead)-p.out.side:])
-	bits.Put(side, 0, p.out.backBits, 0)
-	if bits.Zero(side, 0, 8*len(side)) {
+	side := b.lead[len(b.lead)-p.out.side:]
+	if bits.Zero(side, p.out.backBits, 8*len(side)) {
 		return p.own(8*p.out.end, 0)
 	}
+	side = bytes.Clone(side)
+	bits.Put(side, 0, p.out.backBits, 0)
 	want, data, n := mpeg.ToneFrame(b.lead[:4])
 	at := p.out.end - int64(b.slot) - int64(b.back)
 	if p.r.Fill != earshot.FillTone || !bytes.Equal(side, want) || !sameBits(p.out.main(at), data, n) {

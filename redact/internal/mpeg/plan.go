@@ -104,6 +104,7 @@ type Plan struct {
 	frames         int64
 	bytes          int64 // without the Info frame
 	delay, padding int
+	toneBits       int // of a tone frame's main data
 }
 
 // Plan lays out the stream with the runs, which are closed, sorted and apart, replaced.
@@ -111,7 +112,7 @@ func (s *Stream) Plan(runs []Run, fill Fill) (*Plan, error) {
 	if s.Head.Layer != 3 && fill == Tone && len(runs) > 0 {
 		return nil, opaque.At(s.gapAt(0), "no tone in layers I and II: silence and cut work")
 	}
-	p := &Plan{s: s}
+	p := &Plan{s: s, toneBits: s.Head.toneBits()}
 	if s.Info != nil {
 		p.delay, p.padding = s.Info.Delay, s.Info.Padding
 	}
@@ -180,7 +181,7 @@ func (p *Plan) relay(b *blanks, fill Fill) bool {
 	}
 	need := 0
 	if b.tone {
-		need = (s.Head.toneBits() + 7) / 8
+		need = (p.toneBits + 7) / 8
 	}
 	for index := least; index < 15; index++ {
 		b.head = s.Head.blank(index, false, false)
@@ -286,8 +287,8 @@ func (c *cursor) blank(b *blanks) outFrame {
 	// The frame behind needs the last back bytes: main data of the blank frames begins no later.
 	begin := b.slots - b.back
 	o.back = max(0, c.before-begin)
-	if need := s.Head.toneBits(); b.tone && 8*min(o.slot, begin-c.before) >= need {
-		o.tone, o.bits = true, need
+	if b.tone && 8*min(o.slot, begin-c.before) >= c.p.toneBits {
+		o.tone, o.bits = true, c.p.toneBits
 	}
 	c.before += o.slot
 	c.nth++
