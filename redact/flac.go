@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"time"
 
 	"earshot"
 	"earshot/redact/internal/flac"
@@ -67,15 +68,26 @@ func flacDepth(bits int) bool {
 }
 
 func (flacCodec) Inspect(src io.ReaderAt, size int64) (Info, error) {
-	f, err := scanFLAC(src, size)
+	links, err := flacLinks(src, size)
 	if err != nil {
 		return Info{}, err
 	}
-	return Info{
-		Coding: earshot.CodingFLAC, Format: fmt.Sprintf("FLAC %d bit", f.Info.Bits),
-		SampleRate: f.Info.Rate, Channels: f.Info.Channels,
-		Length: clock{int64(f.Info.Rate)}.endAt(f.Samples), Leaks: flacLeaks(f),
-	}, nil
+	var info Info
+	for _, link := range links {
+		f, err := scanFLAC(link, link.Size())
+		if err != nil {
+			return Info{}, within(err, link)
+		}
+		if info.Coding == "" {
+			info = Info{
+				Coding: earshot.CodingFLAC, Format: fmt.Sprintf("FLAC %d bit", f.Info.Bits),
+				SampleRate: f.Info.Rate, Channels: f.Info.Channels,
+			}
+		}
+		info.Length += clock{int64(f.Info.Rate)}.endAt(f.Samples)
+		info.Leaks = append(info.Leaks, flacLeaks(f)...)
+	}
+	return info, nil
 }
 
 func flacLeaks(f *flac.File) []Leak {
@@ -111,38 +123,67 @@ func flacLeaks(f *flac.File) []Leak {
 }
 
 func (flacCodec) Redact(dst io.Writer, src io.ReaderAt, size int64, e Edit) (Report, error) {
-	f, err := scanFLAC(src, size)
+	links, err := flacLinks(src, size)
 	if err != nil {
 		return Report{}, err
 	}
-	time := clock{int64(f.Info.Rate)}
-	erased := time.runs(e.Spans, f.Samples)
-	r := Report{
-		Coding: earshot.CodingFLAC, Fill: e.Fill, Asked: e.Spans, Erased: time.spans(erased),
-		Stripped: flacLeaks(f), BeforeBytes: size, Length: time.endAt(f.Samples),
-	}
+	r := Report{Coding: earshot.CodingFLAC, Fill: e.Fill, Asked: e.Spans, BeforeBytes: size}
 	if r.Before, err = digestOf(src, size); err != nil {
 		return Report{}, fmt.Errorf("reading the input: %w", err)
 	}
 	out := newHashingWriter(dst)
 	defer out.stop()
+	for _, link := range links {
+		if err := r.redactFLAC(out, link, e); err != nil {
+			return Report{}, within(err, link)
+		}
+	}
+	r.Erased = r.Erased.Merge()
+	r.After, r.AfterBytes = out.digest(), out.written
+	return r, nil
+}
+
+// redactFLAC redacts one link of a chain, which begins where the length of those before ends.
+func (r *Report) redactFLAC(out io.Writer, link *io.SectionReader, e Edit) error {
+	f, err := scanFLAC(link, link.Size())
+	if err != nil {
+		return err
+	}
+	samples := clock{int64(f.Info.Rate)}
+	length := samples.endAt(f.Samples)
+	erased := samples.runs(spansFrom(e.Spans, r.Length, length), f.Samples)
+	for _, s := range samples.spans(erased) {
+		r.Erased = append(r.Erased, earshot.Span{Start: s.Start + r.Length, End: s.End + r.Length})
+	}
+	r.Stripped = append(r.Stripped, flacLeaks(f)...)
+	r.Length += length
 	w := &flacWriter{
 		f: f, fill: e.Fill, erased: erased, cut: e.Fill == earshot.FillCut && len(erased) > 0,
 		out: bufio.NewWriterSize(out, 64<<10),
 	}
 	if f.Start < 0 {
-		w.oggIn, w.oggOut, err = openOggFLAC(src, size, w.out)
-		if err != nil {
-			return Report{}, err
+		if w.oggIn, w.oggOut, err = openOggFLAC(link, link.Size(), w.out); err != nil {
+			return err
 		}
 	} else {
-		w.in = bufio.NewReaderSize(io.NewSectionReader(src, f.Start, size-f.Start-f.Tail), 64<<10)
+		w.in = bufio.NewReaderSize(io.NewSectionReader(link, f.Start, link.Size()-f.Start-f.Tail), 64<<10)
 	}
-	if err := w.run(); err != nil {
-		return Report{}, err
+	return w.run()
+}
+
+// spansFrom are the parts of spans within [from, from+length), counted from from.
+func spansFrom(spans earshot.Spans, from, length time.Duration) earshot.Spans {
+	var out earshot.Spans
+	for _, s := range spans {
+		s.Start = max(0, s.Start-from)
+		if s.End != earshot.ToEnd {
+			s.End = min(length, s.End-from)
+		}
+		if s.Start < min(length, s.End) {
+			out = append(out, s)
+		}
 	}
-	r.After, r.AfterBytes = out.digest(), out.written
-	return r, nil
+	return out
 }
 
 // flacWriter writes one file.

@@ -25,6 +25,53 @@ func isOggFLAC(head []byte) bool {
 	return len(head) >= 64 && string(head[:5]) == "OggS\x00" && bytes.Contains(head[27:64], []byte("\x7FFLAC"))
 }
 
+// flacLinks are the streams of a chain in Ogg, each with its own headers; a native file is one.
+func flacLinks(src io.ReaderAt, size int64) ([]*io.SectionReader, error) {
+	whole := []*io.SectionReader{io.NewSectionReader(src, 0, size)}
+	head, err := readHead(src, 0, size, 64)
+	if err != nil {
+		return nil, fmt.Errorf("reading the first bytes: %w", err)
+	}
+	if !isOggFLAC(head) {
+		return whole, nil
+	}
+	var starts []int64
+	for r := ogg.NewReader(src, size); ; {
+		p, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		if p.First {
+			starts = append(starts, p.Offset)
+		}
+	}
+	if len(starts) < 2 || starts[0] != 0 {
+		return whole, nil
+	}
+	var links []*io.SectionReader
+	for i, from := range starts {
+		to := size
+		if i+1 < len(starts) {
+			to = starts[i+1]
+		}
+		links = append(links, io.NewSectionReader(src, from, to-from))
+	}
+	return links, nil
+}
+
+// within gives an error of a link the offset that it has in the file.
+func within(err error, link *io.SectionReader) error {
+	var o *OpaqueError
+	_, base, _ := link.Outer()
+	if errors.As(err, &o) && base > 0 {
+		return opaque.At(o.Offset+base, "%s", o.Reason)
+	}
+	return err
+}
+
 // scanOggFLAC scans a stream in Ogg. Start is -1: the frames are not in one piece.
 func scanOggFLAC(src io.ReaderAt, size int64) (*flac.File, error) {
 	f := &flac.File{Start: -1}
@@ -41,7 +88,7 @@ func scanOggFLAC(src io.ReaderAt, size int64) (*flac.File, error) {
 			return nil, err
 		}
 		if p.First {
-			return nil, opaque.At(p.Offset, "a second FLAC stream in the chain: one is redacted, chains are not")
+			return nil, opaque.At(p.Offset, "a second FLAC stream within the first")
 		}
 		if err := f.AddFrame(p.Data, p.Offset); err != nil {
 			return nil, err

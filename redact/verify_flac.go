@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/mewkiz/flac/frame"
 
@@ -16,16 +17,80 @@ import (
 // number; erased blocks are constant zero or the tone; blocks at the edges are decoded with
 // mewkiz/flac, which takes no part in the edit, and compared sample by sample.
 func (flacCodec) verify(src io.ReaderAt, srcSize int64, dst io.ReaderAt, dstSize int64, r Report) error {
-	in := &flacWalk{f: src, size: srcSize}
-	if err := in.open(false); err != nil {
+	in, err := oggStarts(src, srcSize)
+	if err != nil {
 		return fmt.Errorf("input: %w", err)
 	}
-	out := &flacWalk{f: dst, size: dstSize}
-	if err := out.open(true); err != nil {
+	out, err := oggStarts(dst, dstSize)
+	if err != nil {
 		return fmt.Errorf("output: %w", err)
 	}
+	if len(in) != len(out) {
+		return unproved("%d streams in the chain, want %d", len(out)-1, len(in)-1)
+	}
+	r.Heard.Decoder = "mewkiz/flac"
+	if len(in) == 2 {
+		length, err := proveFLAC(io.NewSectionReader(src, 0, srcSize), io.NewSectionReader(dst, 0, dstSize), r)
+		if err == nil && length != r.Length {
+			err = unproved("the length of the sound is reported wrongly")
+		}
+		return err
+	}
+	return proveChain(src, dst, in, out, r)
+}
+
+// proveChain proves the streams that begin at in and out, each with what of r is its own.
+func proveChain(src, dst io.ReaderAt, in, out []int64, r Report) (err error) {
+	var length time.Duration
+	for i := range len(in) - 1 {
+		one := r
+		a, b := io.NewSectionReader(src, in[i], in[i+1]-in[i]), io.NewSectionReader(dst, out[i], out[i+1]-out[i])
+		if one.Length, err = lengthOfFLAC(a); err != nil {
+			return fmt.Errorf("input: %w", err)
+		}
+		one.Erased = nil
+		for _, e := range r.Erased {
+			e.Start, e.End = max(e.Start, length), min(e.End, length+one.Length)
+			if e.Start < e.End {
+				one.Erased = append(one.Erased, earshot.Span{Start: e.Start - length, End: e.End - length})
+			}
+		}
+		if _, err := proveFLAC(a, b, one); err != nil {
+			return err
+		}
+		length += one.Length
+	}
+	if r.Length != length {
+		return unproved("the length of the sound is reported wrongly")
+	}
+	return nil
+}
+
+// lengthOfFLAC counts the samples.
+func lengthOfFLAC(f *io.SectionReader) (time.Duration, error) {
+	w := &flacWalk{f: f, size: f.Size()}
+	if err := w.open(false); err != nil {
+		return 0, err
+	}
+	for {
+		if b, _, err := w.next(); err != nil || b == nil {
+			return clock{w.rate}.endAt(w.samples), err
+		}
+	}
+}
+
+// proveFLAC proves one stream and tells its length.
+func proveFLAC(src, dst *io.SectionReader, r Report) (time.Duration, error) {
+	in := &flacWalk{f: src, size: src.Size()}
+	if err := in.open(false); err != nil {
+		return 0, fmt.Errorf("input: %w", err)
+	}
+	out := &flacWalk{f: dst, size: dst.Size()}
+	if err := out.open(true); err != nil {
+		return 0, fmt.Errorf("output: %w", err)
+	}
 	if in.rate != out.rate || in.channels != out.channels || in.depth != out.depth {
-		return unproved("the format has changed")
+		return 0, unproved("the format has changed")
 	}
 	p := flacProof{r: r, in: in, out: out}
 	for _, e := range r.Erased {
@@ -33,14 +98,8 @@ func (flacCodec) verify(src io.ReaderAt, srcSize int64, dst io.ReaderAt, dstSize
 		p.erased = append(p.erased, run{c.floor(e.Start), c.ceil(e.End)})
 	}
 	p.cut = r.Fill == earshot.FillCut && len(p.erased) > 0
-	r.Heard.Decoder = "mewkiz/flac"
-	if err := p.walk(); err != nil {
-		return err
-	}
-	if r.Length != (clock{in.rate}).endAt(p.in.samples) {
-		return unproved("the length of the sound is reported wrongly")
-	}
-	return nil
+	err := p.walk()
+	return clock{in.rate}.endAt(in.samples), err
 }
 
 type flacProof struct {

@@ -134,3 +134,27 @@ func (w *oggWalk) sum() uint32 {
 	}
 	return c
 }
+
+// oggStarts are the offsets at which the streams of a chain begin, and the end of the file. A file
+// that is not Ogg is one stream.
+func oggStarts(f io.ReaderAt, size int64) ([]int64, error) {
+	starts := []int64{0}
+	w := &oggWalk{f: f, size: size}
+	if head, err := exactly(f, 0, min(4, size), size); err != nil || string(head) != "OggS" {
+		return append(starts, size), err
+	}
+	for more, within := true, false; more; {
+		var err error
+		at := w.at
+		if n := len(w.lacing); n > 0 {
+			within = w.lacing[n-1] == 255
+		}
+		if more, err = w.turn(within); err != nil {
+			return nil, err
+		}
+		if more && w.page[5]&2 != 0 && at > 0 {
+			starts = append(starts, at)
+		}
+	}
+	return append(starts, size), nil
+}
