@@ -122,21 +122,22 @@ func flacLeaks(f *flac.File) []Leak {
 	return leaks
 }
 
-func (flacCodec) Redact(dst io.Writer, src io.ReaderAt, size int64, e Edit) (Report, error) {
+func (flacCodec) Redact(dst io.Writer, file io.ReaderAt, size int64, e Edit) (Report, error) {
+	src := newSummedReader(file, size)
 	links, err := flacLinks(src, size)
 	if err != nil {
 		return Report{}, err
 	}
 	r := Report{Coding: earshot.CodingFLAC, Fill: e.Fill, Asked: e.Spans, BeforeBytes: size}
-	if r.Before, err = digestOf(src, size); err != nil {
-		return Report{}, fmt.Errorf("reading the input: %w", err)
-	}
 	out := newHashingWriter(dst)
 	defer out.stop()
 	for _, link := range links {
 		if err := r.redactFLAC(out, link, e); err != nil {
 			return Report{}, within(err, link)
 		}
+	}
+	if r.Before, err = src.digest(); err != nil {
+		return Report{}, fmt.Errorf("reading the input: %w", err)
 	}
 	r.Erased = r.Erased.Merge()
 	r.After, r.AfterBytes = out.digest(), out.written

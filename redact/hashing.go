@@ -115,3 +115,61 @@ func (h *hashingWriter) Write(p []byte) (int, error) {
 	h.written += int64(n)
 	return n, err
 }
+
+// summedReader passes on a file and hashes it on the way, as far as it is read in order: whoever
+// reads it through need not read it again for its digest. Not for use by several goroutines.
+type summedReader struct {
+	src      io.ReaderAt
+	sum      hash.Hash
+	at, size int64 // hashed so far, and in all
+	buf      []byte
+}
+
+func newSummedReader(src io.ReaderAt, size int64) *summedReader {
+	return &summedReader{src: src, sum: sha256.New(), size: size}
+}
+
+// leap is how many bytes that nobody wanted are read for the sum's sake alone, in bytes. A reader
+// that leaps further will come back.
+const leap = 8 << 20
+
+// ReadAt reads from the file.
+func (r *summedReader) ReadAt(p []byte, off int64) (int, error) {
+	n, err := r.src.ReadAt(p, off)
+	end := off + int64(n)
+	if end <= r.at || off > r.at+leap {
+		return n, err
+	}
+	if off > r.at {
+		if err := r.catchUp(off); err != nil {
+			return 0, err
+		}
+	}
+	r.sum.Write(p[r.at-off : n])
+	r.at = end
+	return n, err
+}
+
+// catchUp hashes up to the offset to.
+func (r *summedReader) catchUp(to int64) error {
+	if r.buf == nil {
+		r.buf = make([]byte, 64<<10)
+	}
+	for r.at < to {
+		n, err := r.src.ReadAt(r.buf[:min(int64(len(r.buf)), to-r.at)], r.at)
+		r.sum.Write(r.buf[:n])
+		if r.at += int64(n); r.at < to && (err != nil || n == 0) {
+			if err == nil || errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// digest reads the rest of the file and is the digest of it all.
+func (r *summedReader) digest() (earshot.Digest, error) {
+	err := r.catchUp(r.size)
+	return earshot.Digest(r.sum.Sum(nil)), err
+}

@@ -189,7 +189,8 @@ func mp3Leaks(s *mpeg.Stream) []Leak {
 	return leaks
 }
 
-func (mp3Codec) Redact(dst io.Writer, src io.ReaderAt, size int64, e Edit) (Report, error) {
+func (mp3Codec) Redact(dst io.Writer, file io.ReaderAt, size int64, e Edit) (Report, error) {
+	src := newSummedReader(file, size)
 	s, err := mpeg.Scan(src, size)
 	if err != nil {
 		return Report{}, err
@@ -216,7 +217,7 @@ func (mp3Codec) Redact(dst io.Writer, src io.ReaderAt, size int64, e Edit) (Repo
 			r.Erased = append(r.Erased, earshot.Span{Start: t.startAt(h.from), End: t.endAt(h.to)})
 		}
 	}
-	if r.Before, err = digestOf(src, size); err != nil {
+	if r.Before, err = src.digest(); err != nil {
 		return Report{}, fmt.Errorf("reading the input: %w", err)
 	}
 	out := newHashingWriter(dst)

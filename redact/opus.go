@@ -223,7 +223,8 @@ func (f *opusFile) plan(src io.ReaderAt, size int64, spans earshot.Spans) error 
 	return err
 }
 
-func (opusCodec) Redact(dst io.Writer, src io.ReaderAt, size int64, e Edit) (Report, error) {
+func (opusCodec) Redact(dst io.Writer, file io.ReaderAt, size int64, e Edit) (Report, error) {
+	src := newSummedReader(file, size)
 	f, err := scanOpus(src, size)
 	if err != nil {
 		return Report{}, err
@@ -238,7 +239,7 @@ func (opusCodec) Redact(dst io.Writer, src io.ReaderAt, size int64, e Edit) (Rep
 		Coding: earshot.CodingOpus, Fill: e.Fill, Asked: e.Spans, Stripped: opusLeaks(f),
 		BeforeBytes: size, Length: opusClock.endAt(f.length()),
 	}
-	if r.Before, err = digestOf(src, size); err != nil {
+	if r.Before, err = src.digest(); err != nil {
 		return Report{}, fmt.Errorf("reading the input: %w", err)
 	}
 	out := newHashingWriter(dst)

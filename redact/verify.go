@@ -1,12 +1,9 @@
 package redact
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
-
-	"earshot"
 )
 
 // ErrUnproved means that the output is not, or cannot be shown to be, the input with exactly the
@@ -34,38 +31,26 @@ func Verify(src io.ReaderAt, srcSize int64, dst io.ReaderAt, dstSize int64, r Re
 		if !r.Erased.Covers(r.Asked.Clip(r.Length)) {
 			return unproved("the erased spans do not cover the spans asked for")
 		}
-		if err := c.verify(src, srcSize, dst, dstSize, r); err != nil {
+		in, out := newSummedReader(src, srcSize), newSummedReader(dst, dstSize)
+		if err := c.verify(in, srcSize, out, dstSize, r); err != nil {
 			return fmt.Errorf("verifying %s: %w", r.Coding, err)
 		}
-		return verifyDigests(src, srcSize, dst, dstSize, r)
+		before, err := in.digest()
+		if err != nil {
+			return fmt.Errorf("reading the input: %w", err)
+		}
+		after, err := out.digest()
+		if err != nil {
+			return fmt.Errorf("reading the output: %w", err)
+		}
+		if before != r.Before || after != r.After {
+			return unproved("the digests differ from the report's")
+		}
+		return nil
 	}
 	return unproved("unknown coding %q", r.Coding)
 }
 
 func unproved(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrUnproved}, args...)...)
-}
-
-func verifyDigests(src io.ReaderAt, srcSize int64, dst io.ReaderAt, dstSize int64, r Report) error {
-	before, err := digestOf(src, srcSize)
-	if err != nil {
-		return fmt.Errorf("reading the input: %w", err)
-	}
-	after, err := digestOf(dst, dstSize)
-	if err != nil {
-		return fmt.Errorf("reading the output: %w", err)
-	}
-	if before != r.Before || after != r.After {
-		return unproved("the digests differ from the report's")
-	}
-	return nil
-}
-
-func digestOf(src io.ReaderAt, size int64) (earshot.Digest, error) {
-	sum := sha256.New()
-	n, err := io.Copy(sum, io.NewSectionReader(src, 0, size))
-	if err == nil && n < size {
-		err = io.ErrUnexpectedEOF
-	}
-	return earshot.Digest(sum.Sum(nil)), err
 }
