@@ -131,7 +131,7 @@ func Create(ctx context.Context, o Options) (*Log, error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("creating the log %q: %w", o.Signer.Name(), err)
 	}
-	l := &Log{opts: o}
+	l := &Log{opts: o, seen: witnessState{sizes: map[string]int64{}}}
 	if err := o.Head.Remember(ctx, 0, emptyRoot); err != nil {
 		return nil, fmt.Errorf("creating the log %q: %w", o.Signer.Name(), err)
 	}
@@ -147,7 +147,7 @@ func Open(ctx context.Context, o Options) (*Log, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	l := &Log{opts: o}
+	l := &Log{opts: o, seen: witnessState{sizes: map[string]int64{}}}
 	if err := l.load(ctx); err != nil {
 		return nil, fmt.Errorf("opening the log %q: %w", o.Signer.Name(), err)
 	}
