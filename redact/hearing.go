@@ -1,7 +1,5 @@
 package redact
 
-import "fmt"
-
 // Hearing is what the decode check of [Verify] found: the part of the proof in which a decoder that
 // is not ours listens to input and output round each edge of what was erased. The re-parse proves
 // the whole file without it; the decode check would notice a misunderstanding of the format that
@@ -15,10 +13,10 @@ type Hearing struct {
 }
 
 // skip notes a stretch that was not decoded.
-func (h *Hearing) skip(format string, args ...any) {
+func (h *Hearing) skip(why string) {
 	h.Skipped++
 	if h.Why == "" {
-		h.Why = fmt.Sprintf(format, args...)
+		h.Why = why
 	}
 }
 

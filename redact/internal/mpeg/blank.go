@@ -1,6 +1,7 @@
 package mpeg
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"earshot/redact/internal/bits"
@@ -112,4 +113,26 @@ func ToneFrame(head []byte) (side, data []byte, n int) {
 	data = make([]byte, (h.toneBits()+7)/8)
 	h.toneData(data)
 	return side, data, h.toneBits()
+}
+
+// isBlank reports whether side information is that of a frame of ours: all zero but for
+// main_data_begin, or that of a tone.
+func (c *scanner) isBlank(side []byte, h Header) bool {
+	if h.Version == MPEG1 && side[1]&0x7F == 0 && allZero(side[2:]) || h.Version != MPEG1 && allZero(side[1:]) {
+		return true
+	}
+	if c.tone == nil {
+		c.tone = make([]byte, len(side))
+		h.toneSide(c.tone)
+	}
+	return bytes.Equal(side, c.tone)
+}
+
+func allZero(b []byte) bool {
+	for _, v := range b {
+		if v != 0 {
+			return false
+		}
+	}
+	return true
 }

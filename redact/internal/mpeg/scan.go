@@ -359,28 +359,6 @@ func (c *scanner) expect(at int64) int {
 	return int(more*1.02) + 256
 }
 
-// isBlank reports whether side information is that of a frame of ours: all zero but for
-// main_data_begin, or that of a tone.
-func (c *scanner) isBlank(side []byte, h Header) bool {
-	if h.Version == MPEG1 && side[1]&0x7F == 0 && allZero(side[2:]) || h.Version != MPEG1 && allZero(side[1:]) {
-		return true
-	}
-	if c.tone == nil {
-		c.tone = make([]byte, len(side))
-		h.toneSide(c.tone)
-	}
-	return bytes.Equal(side, c.tone)
-}
-
-func allZero(b []byte) bool {
-	for _, v := range b {
-		if v != 0 {
-			return false
-		}
-	}
-	return true
-}
-
 // slot is the length of frame k's slot in bytes.
 func (s *Stream) slot(k int) int {
 	f := s.Frames[k]
