@@ -212,6 +212,9 @@ func (e *mp3Ear) block() int { return 4 * int(e.in.perFrame) }
 
 // decode decodes the same stretch of both files. It is not ok where go-mp3 cannot be asked.
 func (e *mp3Ear) decode(in, out []earFrame) (a, b []byte, ok bool, err error) {
+	if e.h.enough() {
+		return nil, nil, false, nil
+	}
 	for _, f := range append(in[:len(in):len(in)], out...) {
 		switch {
 		case f.lead[3]>>6 == 1 && f.lead[3]&0x10 != 0:

@@ -75,7 +75,7 @@ func (e *opusEar) end() error {
 	}
 	in, out, blanks := e.in, e.out, e.blanks
 	e.in, e.out, e.blanks, e.open = nil, nil, nil, false
-	if len(in)+len(blanks) == 0 {
+	if len(in)+len(blanks) == 0 || e.h.enough() {
 		return nil
 	}
 	a, err := e.play(in)

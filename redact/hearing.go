@@ -22,3 +22,15 @@ func (h *Hearing) skip(why string) {
 
 // deaf notes that no decoder is asked at all.
 func (h *Hearing) deaf(why string) { *h = Hearing{Why: why} }
+
+// mostWindows is how many stretches are decoded at most; then it is enough.
+const mostWindows = 1000
+
+// enough reports whether no more stretches are to be decoded, and notes that.
+func (h *Hearing) enough() bool {
+	if h.Windows < mostWindows {
+		return false
+	}
+	h.skip("more edges than are decoded")
+	return true
+}

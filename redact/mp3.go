@@ -99,7 +99,7 @@ func (t mp3Time) heard(r mpeg.Run) run {
 		case r.To == int(t.frames):
 			return run{int64(r.From)*t.samples - t.offset, t.length}
 		case r.From == 0 && t.gapless: // players leave out the bridge and the fade
-			return run{0, min(t.length, h.to+t.reach)}
+			return run{0, min(t.length, h.to+t.lead()-t.bridge*t.samples)}
 		case r.From == 0:
 			return run{0, h.to - t.bridge*t.samples}
 		}
@@ -142,6 +142,10 @@ func (t mp3Time) settle(s *mpeg.Stream, spans earshot.Spans, fill mpeg.Fill) ([]
 	}
 	return runs, nil
 }
+
+// lead is what players leave out behind a cut at the beginning: the bridge and its fade, as far as
+// the 12 bits of a delay can tell.
+func (t mp3Time) lead() int64 { return min(4095+529, t.bridge*t.samples+t.reach) }
 
 func (mp3Codec) Inspect(src io.ReaderAt, size int64) (Info, error) {
 	s, err := mpeg.Scan(src, size)

@@ -269,6 +269,9 @@ func (p *flacProof) near(at, block int64) bool {
 
 // hear decodes a kept block of both files.
 func (p *flacProof) hear(b []byte, h flacHead, o []byte, oh flacHead) error {
+	if p.r.Heard.enough() {
+		return nil
+	}
 	samples, err := p.in.decode(b, h)
 	if err != nil {
 		p.r.Heard.skip("damaged: mewkiz/flac gives up on the input")
@@ -279,6 +282,9 @@ func (p *flacProof) hear(b []byte, h flacHead, o []byte, oh flacHead) error {
 
 // hearSamples decodes a block of the output.
 func (p *flacProof) hearSamples(o []byte, oh flacHead, want [][]int32) error {
+	if p.r.Heard.enough() {
+		return nil
+	}
 	got, err := p.out.decode(o, oh)
 	if err != nil {
 		return err

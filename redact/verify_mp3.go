@@ -95,8 +95,8 @@ func (p *mp3Proof) timeline() error {
 			case e.to == length:
 			case e.from > 0:
 				from -= p.bridge * samples
-			case gapless:
-				to -= reach
+			case gapless: // a delay has 12 bits
+				to += p.bridge*samples - min(4095+529, p.bridge*samples+reach)
 			default:
 				to += p.bridge * samples
 			}
