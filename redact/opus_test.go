@@ -85,16 +85,14 @@ func TestOpusAgainstOpusdec(t *testing.T) {
 			}
 			cut, c, err := redactVerified(src, redact.Edit{Spans: spans, Fill: earshot.FillCut})
 			if err != nil {
-				t.Errorf("%s: %v", file, err)
-				continue
+				t.Fatalf("%s: %v", file, err)
 			}
 			if got, want := len(decode(cut)), len(before)-int(c.Erased.Total().Seconds()*48000+0.5); got != want {
 				t.Errorf("%s: %d samples after a cut of %s, want %d", file, got, c.Erased, want)
 			}
 			after := decode(out)
 			if len(after) != len(before) {
-				t.Errorf("%s: %d samples, want %d", file, len(after), len(before))
-				continue
+				t.Fatalf("%s: %d samples, want %d", file, len(after), len(before))
 			}
 			from, to := int(r.Erased[0].Start.Seconds()*48000+0.5), int(r.Erased[0].End.Seconds()*48000+0.5)
 			if n := firstDifference(before[:from], after[:from], 0); n >= 0 {

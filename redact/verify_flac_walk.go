@@ -291,23 +291,37 @@ func flacCRC8(b []byte) byte {
 	return c
 }
 
-// flacTable is for the proof's own checksum.
-var flacTable = func() (t [256]uint16) {
-	for i := range t {
+// flacTables serve the checksum of a block in the proof, eight bytes at a time: table n is that of a byte with n
+// bytes behind it.
+var flacTables = func() (t [8][256]uint16) {
+	for i := range 256 {
 		c := uint16(i) << 8
 		for range 8 {
 			top := c >> 15
-			c = c<<1 ^ 0x8005*top
+			c <<= 1
+			if top == 1 {
+				c ^= 0x8005
+			}
 		}
-		t[i] = c
+		t[0][i] = c
+	}
+	for n := 1; n < 8; n++ {
+		for i := range 256 {
+			t[n][i] = t[n-1][i]<<8 ^ t[0][t[n-1][i]>>8]
+		}
 	}
 	return t
 }()
 
 func flacCRC16(b []byte) uint16 {
+	t := &flacTables
 	c := uint16(0)
+	for ; len(b) >= 8; b = b[8:] {
+		c = t[7][b[0]^byte(c>>8)] ^ t[6][b[1]^byte(c)] ^ t[5][b[2]] ^ t[4][b[3]] ^
+			t[3][b[4]] ^ t[2][b[5]] ^ t[1][b[6]] ^ t[0][b[7]]
+	}
 	for _, v := range b {
-		c = c<<8 ^ flacTable[byte(c>>8)^v]
+		c = c<<8 ^ t[0][byte(c>>8)^v]
 	}
 	return c
 }

@@ -95,31 +95,33 @@ func (p *mp3Proof) checkInfo(dst io.ReaderAt, dstSize int64) error {
 	return nil
 }
 
-// musicCRC is CRC-16/ARC over all that follows the info frame. Two bytes at a time: the table of the
-// second byte stands behind that of the first.
+// musicCRC is CRC-16/ARC over all that follows the info frame, eight bytes at a time: table n is that
+// of a byte with n bytes behind it.
 func musicCRC(body io.Reader) (uint16, error) {
-	one, two := new([256]uint16), new([256]uint16)
-	for i := range one {
+	t := new([8][256]uint16)
+	for i := range 256 {
 		v := uint16(i)
 		for range 8 {
 			v = v>>1 ^ 0xA001*(v&1)
 		}
-		one[i] = v
+		t[0][i] = v
 	}
-	for i, v := range one {
-		two[i] = v>>8 ^ one[byte(v)]
+	for n := 1; n < 8; n++ {
+		for i, v := range t[n-1] {
+			t[n][i] = v>>8 ^ t[0][byte(v)]
+		}
 	}
 	crc := uint16(0)
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := io.ReadFull(body, buf)
 		b := buf[:n]
-		for ; len(b) >= 2; b = b[2:] {
-			crc ^= uint16(b[0]) | uint16(b[1])<<8
-			crc = two[byte(crc)] ^ one[crc>>8]
+		for ; len(b) >= 8; b = b[8:] {
+			crc = t[7][b[0]^byte(crc)] ^ t[6][b[1]^byte(crc>>8)] ^ t[5][b[2]] ^ t[4][b[3]] ^
+				t[3][b[4]] ^ t[2][b[5]] ^ t[1][b[6]] ^ t[0][b[7]]
 		}
 		for _, v := range b {
-			crc = crc>>8 ^ one[byte(crc)^v]
+			crc = crc>>8 ^ t[0][byte(crc)^v]
 		}
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			return crc, nil

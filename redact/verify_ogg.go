@@ -17,7 +17,7 @@ type oggWalk struct {
 	serial   uint32
 	number   uint32
 	open     bool
-	table    *[256]uint32
+	table    *[4][256]uint32
 }
 
 // oggUnit is a packet. ends says that it is the last that ends on its page, whose granule position
@@ -109,11 +109,12 @@ func (w *oggWalk) turn(within bool) (bool, error) {
 	return true, nil
 }
 
-// sum is the page's checksum, its own field being taken as zero.
+// sum is the page's checksum, its own field being taken as zero. Four bytes at a time: table n is
+// that of a byte with n bytes behind it.
 func (w *oggWalk) sum() uint32 {
 	if w.table == nil {
-		w.table = new([256]uint32)
-		for i := range w.table {
+		w.table = new([4][256]uint32)
+		for i := range 256 {
 			c := uint32(i) << 24
 			for range 8 {
 				top := c >> 31
@@ -122,15 +123,28 @@ func (w *oggWalk) sum() uint32 {
 					c ^= 0x04C11DB7
 				}
 			}
-			w.table[i] = c
+			w.table[0][i] = c
+		}
+		for n := 1; n < 4; n++ {
+			for i, c := range w.table[n-1] {
+				w.table[n][i] = c<<8 ^ w.table[0][c>>24]
+			}
 		}
 	}
-	c := uint32(0)
-	for i, v := range w.page {
+	c, t := uint32(0), w.table
+	for i, v := range w.page[:27] {
 		if i >= 22 && i < 26 {
 			v = 0
 		}
-		c = c<<8 ^ w.table[byte(c>>24)^v]
+		c = c<<8 ^ t[0][byte(c>>24)^v]
+	}
+	b := w.page[27:]
+	for ; len(b) >= 4; b = b[4:] {
+		c ^= binary.BigEndian.Uint32(b)
+		c = t[3][c>>24] ^ t[2][byte(c>>16)] ^ t[1][byte(c>>8)] ^ t[0][byte(c)]
+	}
+	for _, v := range b {
+		c = c<<8 ^ t[0][byte(c>>24)^v]
 	}
 	return c
 }

@@ -227,7 +227,7 @@ func crc8(b []byte) byte {
 	return c
 }
 
-var crc16Table = func() (t [4][256]uint16) {
+var crc16Table = func() (t [8][256]uint16) {
 	for i := range 256 {
 		c := uint16(i) << 8
 		for range 8 {
@@ -236,7 +236,7 @@ var crc16Table = func() (t [4][256]uint16) {
 		t[0][i] = c
 	}
 	for i := range 256 {
-		for n := 1; n < 4; n++ {
+		for n := 1; n < 8; n++ {
 			t[n][i] = t[n-1][i]<<8 ^ t[0][t[n-1][i]>>8]
 		}
 	}
@@ -245,12 +245,13 @@ var crc16Table = func() (t [4][256]uint16) {
 
 // CRC16 continues the checksum of frames: polynomial 0x8005, initial value 0.
 func CRC16(c uint16, b []byte) uint16 {
-	for ; len(b) >= 4; b = b[4:] {
-		c ^= uint16(b[0])<<8 | uint16(b[1])
-		c = crc16Table[3][c>>8] ^ crc16Table[2][byte(c)] ^ crc16Table[1][b[2]] ^ crc16Table[0][b[3]]
+	t := &crc16Table
+	for ; len(b) >= 8; b = b[8:] {
+		c = t[7][b[0]^byte(c>>8)] ^ t[6][b[1]^byte(c)] ^ t[5][b[2]] ^ t[4][b[3]] ^
+			t[3][b[4]] ^ t[2][b[5]] ^ t[1][b[6]] ^ t[0][b[7]]
 	}
 	for _, v := range b {
-		c = c<<8 ^ crc16Table[0][byte(c>>8)^v]
+		c = c<<8 ^ t[0][byte(c>>8)^v]
 	}
 	return c
 }

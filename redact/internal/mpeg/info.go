@@ -170,29 +170,31 @@ func (f *Info) render(s summary) []byte {
 // arc is CRC-16/ARC, which LAME uses: polynomial 0x8005 reflected, initial value 0.
 type arc uint16
 
-var arcTable = func() (t [4][256]uint16) {
+// arcTable serves eight bytes at a time: table n is that of a byte with n bytes behind it.
+var arcTable = func() (t [8][256]uint16) {
 	for i := range 256 {
-		crc := uint16(i)
+		v := uint16(i)
 		for range 8 {
-			crc = crc>>1 ^ 0xA001*(crc&1)
+			v = v>>1 ^ 0xA001*(v&1)
 		}
-		t[0][i] = crc
+		t[0][i] = v
 	}
-	for i := range 256 {
-		for n := 1; n < 4; n++ {
-			t[n][i] = t[n-1][i]>>8 ^ t[0][byte(t[n-1][i])]
+	for n := 1; n < 8; n++ {
+		for i, v := range t[n-1] {
+			t[n][i] = v>>8 ^ t[0][byte(v)]
 		}
 	}
 	return t
 }()
 
 func (c *arc) add(b []byte) {
-	crc := uint16(*c)
-	for ; len(b) >= 4; b = b[4:] {
-		crc = arcTable[3][byte(crc)^b[0]] ^ arcTable[2][byte(crc>>8)^b[1]] ^ arcTable[1][b[2]] ^ arcTable[0][b[3]]
+	crc, t := uint16(*c), &arcTable
+	for ; len(b) >= 8; b = b[8:] {
+		crc = t[7][b[0]^byte(crc)] ^ t[6][b[1]^byte(crc>>8)] ^ t[5][b[2]] ^ t[4][b[3]] ^
+			t[3][b[4]] ^ t[2][b[5]] ^ t[1][b[6]] ^ t[0][b[7]]
 	}
 	for _, v := range b {
-		crc = crc>>8 ^ arcTable[0][byte(crc)^v]
+		crc = crc>>8 ^ t[0][byte(crc)^v]
 	}
 	*c = arc(crc)
 }

@@ -241,22 +241,32 @@ func (w *Writer) Flush(last bool) error {
 // be trimmed.
 func (w *Writer) SetEnd(end int64) { w.end = end }
 
-var table = func() (t [256]uint32) {
+// tables serve four bytes at a time: table n is that of a byte with n bytes behind it.
+var tables = func() (t [4][256]uint32) {
 	for i := range 256 {
 		c := uint32(i) << 24
 		for range 8 {
 			c = c<<1 ^ 0x04C11DB7*(c>>31)
 		}
-		t[i] = c
+		t[0][i] = c
+	}
+	for n := 1; n < 4; n++ {
+		for i, c := range t[n-1] {
+			t[n][i] = c<<8 ^ t[0][c>>24]
+		}
 	}
 	return t
 }()
 
 // Checksum is the CRC of a page whose checksum field is zero.
 func Checksum(b []byte) uint32 {
-	var c uint32
+	c, t := uint32(0), &tables
+	for ; len(b) >= 4; b = b[4:] {
+		c ^= binary.BigEndian.Uint32(b)
+		c = t[3][c>>24] ^ t[2][byte(c>>16)] ^ t[1][byte(c>>8)] ^ t[0][byte(c)]
+	}
 	for _, v := range b {
-		c = c<<8 ^ table[byte(c>>24)^v]
+		c = c<<8 ^ t[0][byte(c>>24)^v]
 	}
 	return c
 }
