@@ -5,7 +5,8 @@
 //
 //   - not one bit of the erased sound survives in the output: not in a neighbour frame's bit
 //     reservoir, not in a metadata chunk, not in a padding byte, not in an encoder's peak value;
-//   - the sound outside [Report.Erased] is copied, never encoded anew, and decodes as before;
+//   - the sound outside [Report.Erased] is copied, never encoded anew, and decodes as before (round
+//     the joint of a cut of lossy sound it fades for some 50 ms: GRAIN.md);
 //   - metadata survives by allow-list only, with or without spans to erase;
 //   - [Report.Erased] says what was really erased: the spans asked for, widened to the grain of
 //     the coding, in the timeline of the input;
@@ -23,8 +24,9 @@
 //	err = redact.Verify(src, size, spool, report.AfterBytes, report)
 //	report.Verified = err == nil
 //
-// [Verify] parses input and output afresh with its own readers. It shares no code with the edit
-// path above the byte and bit readers, with one exception on purpose: where the fill is a tone it
+// [Verify] parses input and output afresh with its own readers, and lets a decoder that is not ours
+// listen round the edges of what was erased; [Report.Heard] then says what it heard. It shares no code
+// with the edit path above the byte and bit readers, with one exception on purpose: where the fill is a tone it
 // calls the same tone generator. The generator sees a format and a position, never the source, so
 // a span that equals its output cannot hold anything of the source.
 //

@@ -165,7 +165,7 @@ func cases(dir, exe string, files map[string]string) []benchCase {
 			silence := append(slices.Clone(quiet), "-i", in, "-af", "volume=enable='between(t,29,31)':volume=0")
 			c.contenders = append(c.contenders,
 				contender{"ffmpeg volume=0, encode", append(append(silence, codec...), to("encode"))},
-				contender{"sox trim and pad", []string{"sox", "-D", in, to("sox"), "trim", "0", "29", "pad", "0", "2"}})
+				contender{"sox trim and pad", []string{"sox", "-D", in, to("sox"), "trim", "0", "=29", "=31", "pad", "2@29"}})
 		}
 		c.contenders = append(c.contenders, contender{"cp", []string{"cp", in, to("cp")}})
 		out = append(out, c)
