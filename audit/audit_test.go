@@ -108,7 +108,10 @@ type head struct {
 	numbered  int64
 	published int64
 	roots     map[int64][32]byte
+	fence     string
 }
+
+func (h *head) Fence(context.Context) (string, error) { return h.fence, nil }
 
 func newHead() *head { return &head{ids: map[string]bool{}, roots: map[int64][32]byte{}} }
 
@@ -433,7 +436,7 @@ func TestCertificate(t *testing.T) {
 }
 
 // Adopt as audit.Adopter has it.
-func (h *head) Adopt(_ context.Context, size int64, root [32]byte, entries iter.Seq2[earshot.Leaf, error], extra func(int64, int64) ([]earshot.Leaf, error)) (adopted, renumbered int64, err error) {
+func (h *head) Adopt(_ context.Context, fence string, size int64, root [32]byte, entries iter.Seq2[earshot.Leaf, error], extra func(int64, int64) ([]earshot.Leaf, error)) (adopted, renumbered int64, err error) {
 	h.mu.Lock()
 	var taken []earshot.Leaf
 	in := map[string]bool{}
@@ -457,7 +460,7 @@ func (h *head) Adopt(_ context.Context, size int64, root [32]byte, entries iter.
 		}
 		taken = append(taken, l)
 	}
-	h.leaves, h.numbered, h.published = taken, size, size
+	h.leaves, h.numbered, h.published, h.fence = taken, size, size, fence
 	h.roots = map[int64][32]byte{size: root}
 	for _, l := range taken {
 		h.ids[l.ID] = true

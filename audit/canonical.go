@@ -39,11 +39,11 @@ func canonical(v any) ([]byte, error) {
 
 // outline is what the checks of a whole log need to know of an entry.
 type outline struct {
-	id, kind, intent string // intent: the id of the intent that an outcome answers
+	id, kind, intent []byte // within the entry; intent: the id of the intent that an outcome answers
 }
 
 // scan checks that body is one canonical JSON object and picks out its outline. It allocates
-// nothing but the strings, since a verifier calls it for every entry there is. Duplicate keys and
+// nothing, since a verifier calls it for every entry there is. Duplicate keys and
 // keys out of order are refused, so that no two readers can take an entry for different things.
 func scan(body []byte) (outline, error) {
 	s := scanner{b: body}
@@ -125,22 +125,23 @@ func (s *scanner) quoted() ([]byte, error) {
 		return nil, errShape
 	}
 	from := s.i
-	for s.i < len(s.b) {
-		switch c := s.b[s.i]; {
-		case c == '"':
-			s.i++
-			return s.b[from : s.i-1], nil
-		case c < 0x20 || c > 0x7e || c == '\\':
+	n := bytes.IndexByte(s.b[from:], '"')
+	if n < 0 {
+		return nil, errShape
+	}
+	text := s.b[from : from+n]
+	for i, c := range text {
+		if c < 0x20 || c > 0x7e || c == '\\' {
+			s.i += i
 			return nil, errors.New("only printable ASCII without escapes is allowed in text")
 		}
-		s.i++
 	}
-	return nil, errShape
+	s.i += n + 1
+	return text, nil
 }
 
-func (s *scanner) text(to *string) error {
-	q, err := s.quoted()
-	*to = string(q)
+func (s *scanner) text(to *[]byte) (err error) {
+	*to, err = s.quoted()
 	return err
 }
 

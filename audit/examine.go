@@ -74,7 +74,7 @@ type examination struct {
 }
 
 // changes: the objects that are replaced in the ordinary course of things.
-func changes(key string) bool { return key == "checkpoint" || key == probeKey }
+func changes(key string) bool { return key == "checkpoint" || key == probeKey || key == fenceKey }
 
 func (x *examination) list() error {
 	all := map[string][]Object{}
@@ -128,7 +128,7 @@ func (x *examination) choose() error {
 		return err
 	}
 	for key := range x.versions {
-		if key == probeKey || key == "checkpoint" {
+		if changes(key) {
 			continue
 		}
 		data, err := x.candidates(key)

@@ -46,6 +46,10 @@ type Tiles interface {
 // Say writes entries that go with no other change; one that is there already is left as it is.
 type Head interface {
 	Say(ctx context.Context, leaves ...earshot.Leaf) error
+	// Fence is the mark of the database's timeline: it changes when a backup was restored, in the
+	// database that goes on and in the bucket. A process that still writes to the old database carries
+	// the old mark, and halts.
+	Fence(ctx context.Context) (string, error)
 	Number(ctx context.Context, limit int) (size int64, err error)
 	Numbered(ctx context.Context, from, to int64) ([]earshot.Leaf, error)
 	Remember(ctx context.Context, size int64, root [32]byte) error
@@ -118,6 +122,8 @@ type Log struct {
 	tail []byte // the bundle that is not full yet
 	etag string // of the checkpoint object
 	seen witnessState
+	// superseding: this log has written over orphans, so that another writer may be about.
+	superseding bool
 }
 
 // Create begins a log: it writes the genesis checkpoint of the empty tree. It is [ErrExists] where
@@ -251,7 +257,14 @@ func (l *Log) Publish(ctx context.Context) (int64, error) {
 		if to > l.size {
 			err = l.extend(ctx, to)
 		}
-		if errors.Is(err, errRaced) && tries < 10 { // another process published: see how far it came
+		// Another process published, or is replacing the checkpoint in a store that does not do so in one
+		// step: see how far it came.
+		for (errors.Is(err, errRaced) || errors.Is(err, fs.ErrNotExist)) && tries < 10 {
+			select {
+			case <-time.After(time.Duration(tries) * 10 * time.Millisecond):
+			case <-ctx.Done():
+				return l.size, ctx.Err()
+			}
 			tries++
 			err = l.load(ctx)
 		}
@@ -263,8 +276,17 @@ func (l *Log) Publish(ctx context.Context) (int64, error) {
 
 var errRaced = errors.New("another process keeps publishing")
 
+// object is one of a log's objects.
+type object struct {
+	key  string
+	data []byte
+}
+
 // extend publishes the tree of size `to`. Nothing in l changes unless all of it succeeded.
 func (l *Log) extend(ctx context.Context, to int64) error {
+	if err := l.fenced(ctx); err != nil {
+		return err
+	}
 	leaves, err := l.opts.Head.Numbered(ctx, l.size, to)
 	if err != nil {
 		return err
@@ -273,10 +295,6 @@ func (l *Log) extend(ctx context.Context, to int64) error {
 		return fmt.Errorf("%w: entries %d to %d are not in the catalog", ErrHalted, l.size, to)
 	}
 	e, tail, size := l.edge.clone(), append([]byte(nil), l.tail...), l.size
-	type object struct {
-		key  string
-		data []byte
-	}
 	var objects []object
 	for _, leaf := range leaves {
 		tail = appendBundle(tail, leaf.Body)
@@ -317,7 +335,13 @@ func (l *Log) extend(ctx context.Context, to int64) error {
 		return err
 	}
 	l.size, l.edge, l.tail = size, e, tail
-	return l.opts.Head.SetPublished(ctx, size)
+	if err := l.opts.Head.SetPublished(ctx, size); err != nil {
+		return err
+	}
+	if l.superseding { // rare: who wrote the orphans may be alive, and take ours for orphans in turn
+		return l.readBack(ctx, objects)
+	}
+	return nil
 }
 
 // checkpoint signs the tree and makes it the current one. Signing comes last: what is signed is
@@ -369,7 +393,7 @@ const partialLife = 35 * 24 * time.Hour
 func Retention(period time.Duration) func(key string) time.Duration {
 	return func(key string) time.Duration {
 		switch {
-		case key == "checkpoint", key == probeKey:
+		case key == "checkpoint", key == probeKey, key == fenceKey:
 			return 0 // they are replaced in the ordinary course of things
 		case strings.Contains(key, ".p/"):
 			return min(period, partialLife)

@@ -2,8 +2,11 @@ package audit
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"strconv"
 	"strings"
@@ -36,9 +39,13 @@ func (l *Log) supersede(ctx context.Context, key string, data []byte, size int64
 	if covered {
 		return fmt.Errorf("%w: the tile %s holds other bytes, and the published tree of %d entries covers it: this is a fork", ErrHalted, key, c.Size)
 	}
+	if err := l.fenced(ctx); err != nil {
+		return err
+	}
 	if err := l.opts.Tiles.Replace(ctx, key, data); err != nil {
 		return err
 	}
+	l.superseding = true
 	leaf, err := Entry{
 		ID: EntryID(string(KindOrphan), key, strconv.FormatInt(size, 10), tlog.RecordHash(data).String()), Kind: KindOrphan, TS: l.opts.Now().UnixMicro(),
 		Orphan: &Orphan{Tile: key, Size: size},
@@ -47,6 +54,44 @@ func (l *Log) supersede(ctx context.Context, key string, data []byte, size int64
 		return err
 	}
 	return l.opts.Head.Say(ctx, leaf)
+}
+
+// fenceKey holds the mark of the timeline that may write.
+const fenceKey = "fence"
+
+// fenced halts a writer whose database has been replaced by a restored one.
+func (l *Log) fenced(ctx context.Context) error {
+	ours, err := l.opts.Head.Fence(ctx)
+	if err != nil {
+		return err
+	}
+	data, _, err := l.opts.Tiles.Get(ctx, fenceKey)
+	if errors.Is(err, fs.ErrNotExist) {
+		data, err = nil, nil
+	}
+	if err != nil {
+		return err
+	}
+	if now := strings.TrimSpace(string(data)); now != ours {
+		return fmt.Errorf("%w: the catalog was restored, and this is not the one that goes on", ErrHalted)
+	}
+	return nil
+}
+
+// readBack looks at what was published a moment ago and writes again what is not as it should be.
+func (l *Log) readBack(ctx context.Context, objects []object) error {
+	for _, o := range objects {
+		have, _, err := l.opts.Tiles.Get(ctx, o.key)
+		if err != nil {
+			return err
+		}
+		if string(have) != string(o.data) {
+			if err := l.opts.Tiles.Replace(ctx, o.key, o.data); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // covers reports whether a tree of that size determines all bytes of the tile.
@@ -75,10 +120,10 @@ func covers(key string, size int64) (bool, error) {
 // Adopt makes the numbers of the database those of the published log, in one transaction: the
 // entries have the indices 0, 1, ... size-1, the ones that were missing are stored; all others lose
 // their numbers and will get new ones; root is stored for size, which becomes the published size;
-// extra entries are written last. It returns how many were missing, and how many lost a number.
+// fence becomes the timeline's mark; extra entries are written last. It returns how many were missing, and how many lost a number.
 type Adopter interface {
 	Head
-	Adopt(ctx context.Context, size int64, root [32]byte, entries iter.Seq2[earshot.Leaf, error], extra func(adopted, renumbered int64) ([]earshot.Leaf, error)) (adopted, renumbered int64, err error)
+	Adopt(ctx context.Context, fence string, size int64, root [32]byte, entries iter.Seq2[earshot.Leaf, error], extra func(adopted, renumbered int64) ([]earshot.Leaf, error)) (adopted, renumbered int64, err error)
 }
 
 // RecoverOptions of Recover.
@@ -98,6 +143,14 @@ func Recover(ctx context.Context, o Options, head Adopter, r RecoverOptions) (Re
 	if err := o.validate(); err != nil {
 		return Recovered{}, err
 	}
+	// First of all, writers of the old timeline are shut out: what they have published by then is adopted,
+	// and nothing comes after it.
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
+	fence := hex.EncodeToString(b[:])
+	if err := o.Tiles.Replace(ctx, fenceKey, []byte(fence+"\n")); err != nil {
+		return Recovered{}, fmt.Errorf("recovering: %w", err)
+	}
 	open := map[string]Entry{}
 	report, err := VerifyAll(ctx, o.Tiles, o.Trust, VerifyOptions{Progress: r.Progress, Visit: func(_ int64, body []byte) error {
 		e, err := Parse(body)
@@ -114,7 +167,7 @@ func Recover(ctx context.Context, o Options, head Adopter, r RecoverOptions) (Re
 	if err != nil {
 		return Recovered{}, fmt.Errorf("recovering: %w", err)
 	}
-	if !beyondOnly(report) {
+	if !report.mendable() {
 		return Recovered{}, fmt.Errorf("recovering: %w: %s", ErrUnverified, report.Findings[0])
 	}
 	out := Recovered{Size: report.Checkpoint.Size}
@@ -123,7 +176,7 @@ func Recover(ctx context.Context, o Options, head Adopter, r RecoverOptions) (Re
 		return out, fmt.Errorf("recovering: %w", err)
 	}
 	out.Answered = int64(len(closing))
-	out.Adopted, out.Renumbered, err = head.Adopt(ctx, out.Size, report.Checkpoint.Root, leavesOf(ctx, o, report.Checkpoint), func(adopted, renumbered int64) ([]earshot.Leaf, error) {
+	out.Adopted, out.Renumbered, err = head.Adopt(ctx, fence, out.Size, report.Checkpoint.Root, leavesOf(ctx, o, report.Checkpoint), func(adopted, renumbered int64) ([]earshot.Leaf, error) {
 		said := Recovered{Size: out.Size, Adopted: adopted, Renumbered: renumbered, Answered: out.Answered}
 		leaf, err := Entry{
 			ID: EntryID(string(KindRecovered), strconv.FormatInt(out.Size, 10), strconv.FormatInt(o.Now().UnixMicro(), 10)), Kind: KindRecovered, TS: o.Now().UnixMicro(),
@@ -134,6 +187,9 @@ func Recover(ctx context.Context, o Options, head Adopter, r RecoverOptions) (Re
 	if err != nil {
 		return out, fmt.Errorf("recovering: %w", err)
 	}
+	if err := mend(ctx, o, report); err != nil {
+		return out, fmt.Errorf("recovering: %w", err)
+	}
 	l, err := Open(ctx, o)
 	if err != nil {
 		return out, fmt.Errorf("recovering: %w", err)
@@ -142,9 +198,31 @@ func Recover(ctx context.Context, o Options, head Adopter, r RecoverOptions) (Re
 	return out, err
 }
 
-// beyondOnly reports whether the only faults are objects beyond the signed tree: what an attempt
-// left that was cut off before its checkpoint. Publishing supersedes them.
-func beyondOnly(r *Report) bool { return r.beyond == len(r.Findings) }
+// mendable reports whether the only faults are objects beyond the signed tree (what an attempt left
+// that was cut off before its checkpoint; publishing supersedes them) and tiles that two timelines
+// wrote at once: every entry is there and gives the signed root, so that it is known what they should
+// hold.
+func (r *Report) mendable() bool { return r.beyond+len(r.mends) == len(r.Findings) }
+
+// mend writes the tiles again that hold what the entries do not give, and says so in an entry each.
+func mend(ctx context.Context, o Options, r *Report) error {
+	for _, m := range r.mends {
+		if err := o.Tiles.Replace(ctx, m.key, m.data); err != nil {
+			return err
+		}
+		leaf, err := Entry{
+			ID: EntryID(string(KindOrphan), m.key, strconv.FormatInt(r.Checkpoint.Size, 10), tlog.RecordHash(m.data).String()), Kind: KindOrphan, TS: o.Now().UnixMicro(),
+			Orphan: &Orphan{Tile: m.key, Size: r.Checkpoint.Size},
+		}.Leaf()
+		if err != nil {
+			return err
+		}
+		if err := o.Head.Say(ctx, leaf); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // closeLost answers the open intents of runs that the database has never heard of.
 func closeLost(ctx context.Context, o Options, r RecoverOptions, open map[string]Entry) ([]earshot.Leaf, error) {
@@ -189,7 +267,7 @@ func leavesOf(ctx context.Context, o Options, c Checkpoint) iter.Seq2[earshot.Le
 			}
 			for _, body := range entries {
 				o, err := scan(body)
-				if !yield(earshot.Leaf{ID: o.id, Body: body}, err) || err != nil {
+				if !yield(earshot.Leaf{ID: string(o.id), Body: body}, err) || err != nil {
 					return
 				}
 			}

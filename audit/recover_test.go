@@ -15,7 +15,7 @@ import (
 
 // backup copies a head as a backup of the database would.
 func (h *head) backup() *head {
-	return &head{leaves: slices.Clone(h.leaves), ids: maps.Clone(h.ids), numbered: h.numbered, published: h.published, roots: maps.Clone(h.roots)}
+	return &head{leaves: slices.Clone(h.leaves), ids: maps.Clone(h.ids), numbered: h.numbered, published: h.published, roots: maps.Clone(h.roots), fence: h.fence}
 }
 
 func TestAfterARestoreTheDatabaseAdoptsWhatTheLogHolds(t *testing.T) {

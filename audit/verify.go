@@ -1,7 +1,9 @@
 package audit
 
 import (
+	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -42,7 +44,8 @@ type Report struct {
 	// Findings are the faults, empty for a log that verifies.
 	Findings []string `json:"findings"`
 
-	beyond int // how many of the findings are objects that no signed tree covers
+	mends  []object // tiles that hold other bytes than the entries give, with those
+	beyond int      // how many of the findings are objects that no signed tree covers
 }
 
 // maxFindings bounds the report on a log that is wholly broken.
@@ -93,7 +96,7 @@ func VerifyAll(ctx context.Context, tiles Tiles, trust *Trust, o VerifyOptions) 
 		return r, nil
 	}
 	r.Checkpoint, r.Signed, r.Quorum = c, signed, trust.Quorum()
-	v := &verification{ctx: ctx, tiles: tiles, trust: trust, report: r, opts: o, states: map[[32]byte]state{}}
+	v := &verification{ctx: ctx, tiles: tiles, trust: trust, report: r, opts: o, states: map[[16]byte]state{}}
 	if err := v.inventory(); err != nil {
 		return nil, fmt.Errorf("verifying the log: %w", err)
 	}
@@ -132,7 +135,7 @@ type verification struct {
 	checkpoints map[int64]bool
 	// cosigned lists the sizes of which a copy with cosignatures was kept.
 	cosigned map[int64]bool
-	states   map[[32]byte]state
+	states   map[[16]byte]state
 	// rotated holds keys of the log that rotation entries speak of; later the checkpoints that none of
 	// the keys known at first has signed.
 	rotated []note.Verifier
@@ -207,7 +210,7 @@ func (v *verification) inventory() error {
 		if err != nil {
 			return err
 		}
-		if key == "checkpoint" || key == probeKey {
+		if key == "checkpoint" || key == probeKey || key == fenceKey {
 			continue
 		}
 		if folder, size, ok := strings.Cut(key, "/"); ok && (folder == "checkpoints" || folder == "cosigned") {
@@ -240,17 +243,23 @@ func (v *verification) entries() error {
 	if err := v.compareCheckpoint(0); err != nil {
 		return err
 	}
-	for at := int64(0); at < size; at += tileWidth {
-		width := int(min(tileWidth, size-at))
-		if err := v.bundle(at, width); err != nil {
+	v.states = make(map[[16]byte]state, min(size, 1<<24))
+	ctx, stop := context.WithCancel(v.ctx)
+	defer stop()
+	for b := range bundles(ctx, v.tiles, size) {
+		if err := v.bundle(b); err != nil {
 			return err
 		}
-		if !v.report.OK() && v.report.Entries < at+int64(width) {
+		done := b.at + int64(b.width)
+		if !v.report.OK() && v.report.Entries < done {
 			return nil // the rest cannot be related to anything
 		}
 		if v.opts.Progress != nil {
-			v.opts.Progress(at+int64(width), size)
+			v.opts.Progress(done, size)
 		}
+	}
+	if err := v.ctx.Err(); err != nil {
+		return err
 	}
 	if err := v.partialTiles(); err != nil {
 		return err
@@ -278,30 +287,27 @@ func (v *verification) entries() error {
 	return nil
 }
 
-func (v *verification) bundle(at int64, width int) error {
-	index := at >> tileHeight
-	key := tilePath("entries", index, width)
-	data, _, err := v.tiles.Get(v.ctx, key)
-	if errors.Is(err, fs.ErrNotExist) {
-		v.report.find("%s: missing", key)
+// bundle relates one bundle to the tree so far.
+func (v *verification) bundle(b loaded) error {
+	index := b.at >> tileHeight
+	switch {
+	case errors.Is(b.err, fs.ErrNotExist):
+		v.report.find("%s: missing", b.key)
+		return nil
+	case b.err != nil:
+		return b.err
+	case b.shape != nil:
+		v.report.find("%s: %v", b.key, b.shape)
 		return nil
 	}
-	if err != nil {
+	if err := v.compareBundles(index, b.data, b.entries); err != nil {
 		return err
 	}
-	entries, err := parseBundle(data, width)
-	if err != nil {
-		v.report.find("%s: %v", key, err)
-		return nil
-	}
-	if err := v.compareBundles(index, data, entries); err != nil {
-		return err
-	}
-	for i, body := range entries {
-		n := at + int64(i)
-		v.check(n, body)
+	for i, body := range b.entries {
+		n := b.at + int64(i)
+		v.check(n, body, b.outlines[i], b.faults[i])
 		var compareErr error
-		v.edge.add(tlog.RecordHash(body), func(level int, hashes []tlog.Hash) {
+		v.edge.add(b.hashes[i], func(level int, hashes []tlog.Hash) {
 			if compareErr == nil {
 				compareErr = v.compareTiles(strconv.Itoa(level), n>>(tileHeight*(level+1)), hashes)
 			}
@@ -323,32 +329,33 @@ func (v *verification) bundle(at int64, width int) error {
 }
 
 // check looks at what an entry says in relation to the others.
-func (v *verification) check(n int64, body []byte) {
-	o, err := scan(body)
-	if err != nil {
-		v.report.find("entry %d: %v", n, err)
+func (v *verification) check(n int64, body []byte, o outline, fault error) {
+	if fault != nil {
+		v.report.find("entry %d: %v", n, fault)
 		return
 	}
-	if Kind(o.kind) == KindRotation {
+	kind := Kind(o.kind)
+	if kind == KindRotation {
 		v.rotation(n, body)
 	}
-	var id, intent [32]byte
-	if copy(id[:], o.id) != len(id) || len(o.id) != len(id) {
+	id, ok := entryKey(o.id)
+	if !ok {
 		v.report.find("entry %d: its id is not one", n)
 		return
 	}
-	if v.states[id]&(seenIntent|seenOther) != 0 {
+	before := v.states[id]
+	if before&(seenIntent|seenOther) != 0 {
 		v.report.find("entry %d: it says a second time what was said before (id %s)", n, o.id)
 		return
 	}
-	switch Kind(o.kind) {
+	switch kind {
 	case KindIntent:
 		v.report.Intents++
-		v.states[id] |= seenIntent
+		v.states[id] = before | seenIntent
 	case KindOutcome:
 		v.report.Outcomes++
-		v.states[id] |= seenOther
-		copy(intent[:], o.intent)
+		v.states[id] = before | seenOther
+		intent, _ := entryKey(o.intent)
 		switch s := v.states[intent]; {
 		case s&seenIntent == 0:
 			v.report.find("entry %d: an outcome without an intent before it: something was done unannounced", n)
@@ -357,8 +364,17 @@ func (v *verification) check(n int64, body []byte) {
 		}
 		v.states[intent] |= answered
 	default:
-		v.states[id] |= seenOther
+		v.states[id] = before | seenOther
 	}
+}
+
+// entryKey is an id in half the room. Only the form that EntryID gives is one.
+func entryKey(id []byte) (key [16]byte, ok bool) {
+	if len(id) != 2*len(key) || bytes.ContainsAny(id, "ABCDEF") {
+		return key, false
+	}
+	_, err := hex.Decode(key[:], id)
+	return key, err == nil
 }
 
 // compareBundles checks the other stored widths of one bundle: each must be a prefix.
@@ -424,6 +440,9 @@ func (v *verification) compare(key string, want []byte) error {
 	}
 	v.report.Objects++
 	if string(got) != string(want) {
+		if len(v.report.Findings) < maxFindings {
+			v.report.mends = append(v.report.mends, object{key, bytes.Clone(want)})
+		}
 		v.report.find("%s: its bytes are not those that the entries give", key)
 	}
 	return nil

@@ -115,6 +115,7 @@ func (m *memory) Say(_ context.Context, leaves ...earshot.Leaf) error {
 	m.leaves = append(m.leaves, leaves...)
 	return nil
 }
+func (m *memory) Fence(context.Context) (string, error)      { return "", nil }
 func (m *memory) Number(context.Context, int) (int64, error) { return int64(len(m.leaves)), nil }
 func (m *memory) Numbered(_ context.Context, from, to int64) ([]earshot.Leaf, error) {
 	return m.leaves[from:to], nil

@@ -80,7 +80,8 @@ func (a *app) listen(ctx context.Context, addr string, h http.Handler) error {
 func newAuditRecover(a *app) *cobra.Command {
 	return command("recover", "Bring the catalog up to the published log after the restore of a backup",
 		`When the catalog was restored from a backup the log in the bucket is ahead of it, and everything halts: what the
-world was shown must not be contradicted. This verifies the whole log, with its witnesses, takes over what the catalog
+world was shown must not be contradicted. Call this after every restore, also where nothing halts: it shuts out
+processes that still write to the old catalog. It verifies the whole log, with its witnesses, takes over what the catalog
 lacks, closes the intents of runs that nobody knows any more, and says so in an entry. Scan afterwards.`, cobra.NoArgs,
 		func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
@@ -93,10 +94,7 @@ lacks, closes the intents of runs that nobody knows any more, and says so in an 
 			if err != nil {
 				return err
 			}
-			if _, err := audit.Open(ctx, o); err == nil {
-				a.say("log and catalog agree; there is nothing to recover")
-				return nil
-			} else if !errors.Is(err, audit.ErrHalted) {
+			if _, err := audit.Open(ctx, o); err != nil && !errors.Is(err, audit.ErrHalted) && !errors.Is(err, audit.ErrUnverified) {
 				return err
 			}
 			got, err := audit.Recover(ctx, o, i.db.Head(), audit.RecoverOptions{

@@ -23,6 +23,9 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if name := os.Getenv(envFire); name != "" {
+		os.Exit(writer(name))
+	}
 	if os.Getenv(envMain) != "" {
 		os.Exit(run())
 	}

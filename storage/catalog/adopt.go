@@ -13,10 +13,16 @@ import (
 // Say writes entries that go with no other change.
 func (h *Head) Say(ctx context.Context, leaves ...earshot.Leaf) error { return h.d.Say(ctx, leaves...) }
 
+// Fence is the mark of this catalog's timeline; empty for one that was never restored.
+func (h *Head) Fence(ctx context.Context) (fence string, err error) {
+	err = h.d.db.QueryRowContext(ctx, "select fence from log_state where one = 1").Scan(&fence)
+	return fence, wrap("reading the log's state", err)
+}
+
 // Adopt makes the numbers of the outbox those of the published log, in one transaction: after the
 // restore of a backup the log is ahead, and it is the log that was promised to the world. Entries
 // have the indices 0 to size-1. What has another number here loses it and will get a new one.
-func (h *Head) Adopt(ctx context.Context, size int64, root [32]byte, entries iter.Seq2[earshot.Leaf, error],
+func (h *Head) Adopt(ctx context.Context, fence string, size int64, root [32]byte, entries iter.Seq2[earshot.Leaf, error],
 	extra func(adopted, renumbered int64) ([]earshot.Leaf, error),
 ) (adopted, renumbered int64, err error) {
 	err = h.d.tx(ctx, func(tx *sql.Tx) error {
@@ -52,14 +58,11 @@ func (h *Head) Adopt(ctx context.Context, size int64, root [32]byte, entries ite
 			return err
 		}
 		renumbered += n
-		for _, q := range []string{"delete from roots", "update log_state set size = $1, published = $1 where one = 1"} {
-			args := []any{size}
-			if q == "delete from roots" {
-				args = nil
-			}
-			if _, err := tx.ExecContext(ctx, q, args...); err != nil {
-				return err
-			}
+		if _, err := tx.ExecContext(ctx, "delete from roots"); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "update log_state set size = $1, published = $1, fence = $2 where one = 1", size, fence); err != nil {
+			return err
 		}
 		if _, err := tx.ExecContext(ctx, "insert into roots (size, root) values ($1, $2)", size, root[:]); err != nil {
 			return err

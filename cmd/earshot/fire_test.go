@@ -1,0 +1,472 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"earshot/audit"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// The log under fire: two processes announce, act and answer through one catalog and one log, while
+// they are killed, stopped, and have the catalog restored from a backup under them. An outside reader
+// watches the checkpoint, and in the end what was done (objects in a bucket that only the writers
+// touch) is compared with what the log says.
+
+// Names of the environment that makes the test binary a writer.
+const (
+	envFire    = "EARSHOT_FIRE"    // name of the writer
+	envControl = "EARSHOT_CONTROL" // a fault that is built in on purpose
+	envRound   = "EARSHOT_ROUND"   // changes with every restore: what a writer does after one is new
+)
+
+// Statuses of a writer.
+const (
+	fireDone   = 0
+	fireHalted = 7
+)
+
+// writer is the child's main.
+func writer(name string) int {
+	ctx := context.Background()
+	a := &app{in: strings.NewReader(""), out: discard{}, err: os.Stderr, as: "writer", configPath: os.Getenv("EARSHOT_CONFIG")}
+	err := fire(ctx, a, name, os.Getenv(envControl))
+	switch {
+	case err == nil:
+		return fireDone
+	case errors.Is(err, audit.ErrHalted):
+		return fireHalted
+	}
+	fmt.Fprintln(os.Stderr, err)
+	return 1
+}
+
+func fire(ctx context.Context, a *app, name, control string) error {
+	i, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer i.close()
+	o, err := a.openKeys(ctx, i)
+	if err != nil {
+		return err
+	}
+	if control == "no-if-match" {
+		o.Tiles = heedless{o.Tiles}
+	}
+	log, err := audit.Open(ctx, o)
+	if err != nil {
+		return err
+	}
+	b, err := i.store.Bucket(ctx, "acts")
+	if err != nil {
+		return err
+	}
+	acts, head := b.Folder("", nil), i.db.Head()
+	for n := 0; ; n++ {
+		thing := fmt.Sprintf("%s-%s-%05d", name, os.Getenv(envRound), n)
+		intent, outcome := audit.EntryID("intent", thing), audit.EntryID("outcome", thing)
+		if control == "random-ids" {
+			intent = audit.EntryID("intent", thing, fmt.Sprint(rand.Int64()))
+			outcome = audit.EntryID("outcome", thing, fmt.Sprint(rand.Int64()))
+		}
+		if _, ok, err := head.Index(ctx, outcome); err != nil {
+			return err
+		} else if ok {
+			continue
+		}
+		if err := say(ctx, i, audit.Entry{ID: intent, Kind: audit.KindIntent, TS: time.Now().UnixMicro(), Run: thing,
+			Intent: &audit.Intent{Action: "delete", Recording: "00", Object: "00", Rule: "r", Basis: []string{}}}); err != nil {
+			return err
+		}
+		size, err := log.Publish(ctx)
+		if control == "gate-at-sequenced" && err == nil {
+			size = 1 << 40
+		}
+		if control == "gate-at-sequenced" && err != nil { // numbered is taken for enough
+			size, err = 1<<40, nil
+		}
+		if err != nil {
+			return err
+		}
+		index, ok, err := head.Index(ctx, intent)
+		if err != nil {
+			return err
+		}
+		if control != "gate-at-sequenced" && (!ok || index >= size) {
+			return fmt.Errorf("the intent of %s is not in the published log", thing)
+		}
+		if _, err := acts.Create(ctx, thing, []byte("done")); err != nil {
+			return err
+		}
+		if err := say(ctx, i, audit.Entry{ID: outcome, Kind: audit.KindOutcome, TS: time.Now().UnixMicro(), Run: thing,
+			Outcome: &audit.Outcome{IntentID: intent, Result: "ok"}}); err != nil {
+			return err
+		}
+	}
+}
+
+func say(ctx context.Context, i *installation, e audit.Entry) error {
+	leaf, err := e.Leaf()
+	if err != nil {
+		return err
+	}
+	return i.db.Say(ctx, leaf)
+}
+
+// heedless swaps whatever the condition.
+type heedless struct{ audit.Tiles }
+
+func (h heedless) Swap(ctx context.Context, key string, data []byte, _ string) (string, bool, error) {
+	return "", true, h.Replace(ctx, key, data)
+}
+
+// range of fire.
+type battle struct {
+	t       *testing.T
+	app     *app
+	inst    *installation
+	control string
+	round   int
+	rng     *rand.Rand
+
+	mu    sync.Mutex
+	seen  map[int64]tlog.Hash // what the outside reader saw
+	last  int64
+	fault []string
+
+	kills, stops, restores, zombies, halts int
+}
+
+func newBattle(t *testing.T, control string) *battle {
+	t.Helper()
+	a := &app{in: strings.NewReader(""), out: discard{}, err: discard{}, as: "general"}
+	dir := filepath.Join(t.TempDir(), "site")
+	if err := a.initialise(t.Context(), dir, initOptions{origin: "example.org/log", bucket: demoBucket, packs: []string{"voice-assistant"}}); err != nil {
+		t.Fatal(err)
+	}
+	i, err := a.connect(t.Context()) // the store stays up; the catalog is the writers'
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(i.close)
+	if err := i.store.MakeBucket(t.Context(), "acts", false, false); err != nil {
+		t.Fatal(err)
+	}
+	return &battle{t: t, app: a, inst: i, control: control, rng: rand.New(rand.NewPCG(3, 4)), seen: map[int64]tlog.Hash{}}
+}
+
+func (b *battle) start(name string) *exec.Cmd {
+	b.t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	cmd := exec.Command(exe)
+	cmd.Env = append(os.Environ(), envFire+"="+name, "EARSHOT_CONFIG="+b.app.configPath, envControl+"="+b.control, fmt.Sprintf("%s=%d", envRound, b.round))
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		b.t.Fatal(err)
+	}
+	return cmd
+}
+
+// watch reads the checkpoint as an outsider would, until ctx ends: it must never shrink nor change.
+func (b *battle) watch(ctx context.Context) {
+	tiles, err := b.inst.tiles(ctx)
+	if err != nil {
+		return
+	}
+	trust, err := b.inst.ownTrust()
+	if err != nil {
+		return
+	}
+	for ctx.Err() == nil {
+		signed, _, err := tiles.Get(ctx, "checkpoint")
+		if err == nil {
+			if c, err := trust.Open(signed); err == nil {
+				b.note(c)
+			}
+		}
+		time.Sleep(3 * time.Millisecond)
+	}
+}
+
+func (b *battle) note(c audit.Checkpoint) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c.Size < b.last {
+		b.fault = append(b.fault, fmt.Sprintf("rollback from %d to %d", b.last, c.Size))
+	}
+	b.last = c.Size
+	if old, ok := b.seen[c.Size]; ok && old != c.Root {
+		b.fault = append(b.fault, fmt.Sprintf("fork at %d", c.Size))
+	}
+	b.seen[c.Size] = c.Root
+}
+
+// rage runs two writers and does harm to them until enough has been done.
+func (b *battle) rage(kills, restores int) {
+	names := []string{"a", "b"}
+	running := map[string]*exec.Cmd{}
+	end := func(name string) {
+		cmd := running[name]
+		_ = cmd.Process.Signal(syscall.SIGCONT)
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		delete(running, name)
+	}
+	defer func() {
+		for name := range running {
+			end(name)
+		}
+	}()
+	backup := ""
+	for b.kills < kills || b.restores < restores {
+		for _, n := range names {
+			if running[n] == nil {
+				running[n] = b.start(n)
+			}
+		}
+		time.Sleep(time.Duration(20+b.rng.IntN(120)) * time.Millisecond)
+		victim := names[b.rng.IntN(2)]
+		switch r := b.rng.IntN(10); {
+		case r < 6:
+			end(victim)
+			b.kills++
+		case r < 8:
+			_ = running[victim].Process.Signal(syscall.SIGSTOP)
+			b.stops++
+			time.Sleep(time.Duration(30+b.rng.IntN(100)) * time.Millisecond)
+			_ = running[victim].Process.Signal(syscall.SIGCONT)
+		case r == 8 && backup == "":
+			backup = b.backup()
+		case backup != "" && b.restores < restores:
+			// One writer lives on and believes in the old times; the other is dead.
+			zombie := running[victim]
+			delete(running, victim)
+			for n := range running {
+				end(n)
+			}
+			_ = zombie.Process.Signal(syscall.SIGSTOP)
+			b.restore(backup)
+			_ = zombie.Process.Signal(syscall.SIGCONT)
+			b.zombies++
+			b.recover()
+			b.restores++
+			b.round++
+			backup = ""
+			other := b.start("c") // and works beside it
+			time.Sleep(time.Duration(60+b.rng.IntN(300)) * time.Millisecond)
+			running["c"] = other
+			end("c")
+			grace := time.AfterFunc(5*time.Second, func() { _ = zombie.Process.Kill() })
+			var exit *exec.ExitError
+			if err := zombie.Wait(); errors.As(err, &exit) && exit.ExitCode() == fireHalted {
+				b.halts++
+			}
+			grace.Stop()
+		}
+		b.mend()
+	}
+}
+
+// mend recovers if a writer halted.
+func (b *battle) mend() {
+	db, o, i, err := b.catalog()
+	if err != nil {
+		return
+	}
+	defer i.close()
+	_ = db
+	if _, err := audit.Open(b.t.Context(), o); errors.Is(err, audit.ErrHalted) {
+		b.recover()
+	}
+}
+
+func (b *battle) catalog() (audit.Head, audit.Options, *installation, error) {
+	i, err := b.app.connect(b.t.Context())
+	if err != nil {
+		return nil, audit.Options{}, nil, err
+	}
+	o, err := b.app.openKeys(b.t.Context(), i)
+	if err != nil {
+		i.close()
+		return nil, o, nil, err
+	}
+	return o.Head, o, i, nil
+}
+
+func (b *battle) recover() {
+	_, o, i, err := b.catalog()
+	if err != nil {
+		b.fault = append(b.fault, "opening the restored catalog: "+err.Error())
+		return
+	}
+	defer i.close()
+	known := func(context.Context, string) (bool, error) { return true, nil }
+	if _, err := audit.Recover(b.t.Context(), o, i.db.Head(), audit.RecoverOptions{Known: known}); err != nil && !errors.Is(err, audit.ErrHalted) {
+		b.mu.Lock()
+		b.fault = append(b.fault, "recovering: "+err.Error())
+		b.mu.Unlock()
+	}
+}
+
+// backup copies the catalog, as a backup by SQL does.
+func (b *battle) backup() string {
+	path := filepath.Join(b.t.TempDir(), fmt.Sprintf("backup-%d.db", b.kills))
+	_, _, i, err := b.catalog()
+	if err != nil {
+		return ""
+	}
+	defer i.close()
+	if err := i.db.Backup(b.t.Context(), path); err != nil {
+		b.t.Logf("backup: %v", err)
+		return ""
+	}
+	return path
+}
+
+// restore makes the backup the catalog, under another name: the old one stays, and whoever has it
+// open goes on writing to it, as to an old primary.
+func (b *battle) restore(path string) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	name := fmt.Sprintf("catalog-%d.db", b.restores)
+	if err := os.WriteFile(filepath.Join(filepath.Dir(b.app.configPath), name), data, 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+	text, err := os.ReadFile(b.app.configPath)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var lines []string
+	for _, l := range strings.Split(string(text), "\n") {
+		if !strings.HasPrefix(l, "catalog:") {
+			lines = append(lines, l)
+		}
+	}
+	if err := os.WriteFile(b.app.configPath, []byte("catalog: "+name+"\n"+strings.Join(lines, "\n")), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// judge compares the log with what was done.
+func (b *battle) judge() []string {
+	t := b.t
+	b.mend()
+	_, o, i, err := b.catalog()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.close()
+	found := b.fault
+	if log, err := audit.Open(t.Context(), o); err != nil {
+		found = append(found, "opening in the end: "+err.Error())
+	} else if _, err := log.Publish(t.Context()); err != nil {
+		found = append(found, "publishing in the end: "+err.Error())
+	}
+	trust, err := b.inst.ownTrust()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tiles, err := b.inst.tiles(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	intents, times := map[string]bool{}, map[string]int{}
+	var tree audit.Accumulator
+	report, err := audit.Examine(t.Context(), archive{tiles}, trust, audit.VerifyOptions{Visit: func(_ int64, body []byte) error {
+		tree.Add(body)
+		b.mu.Lock()
+		if root, ok := b.seen[tree.Size()]; ok && root != tlog.Hash(tree.Root()) {
+			found = append(found, fmt.Sprintf("the tree of %d entries that was shown is not in the log", tree.Size()))
+		}
+		b.mu.Unlock()
+		e, err := audit.Parse(body)
+		if err != nil {
+			return err
+		}
+		if e.Kind == audit.KindIntent {
+			intents[e.Run] = true
+			times[e.Run]++
+		}
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found = append(found, report.Findings...)
+	for thing, n := range times {
+		if n > 1 {
+			found = append(found, fmt.Sprintf("%s was announced %d times", thing, n))
+		}
+	}
+	bucket, err := b.inst.store.Bucket(t.Context(), "acts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	acts := 0
+	for key, err := range bucket.Folder("", nil).Keys(t.Context(), "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		acts++
+		if !intents[key] {
+			found = append(found, key+" was done and never announced")
+		}
+	}
+	t.Logf("%d entries, %d acts; %d kills, %d stops, %d restores with a writer of the old times alive (%d of those halted); %d findings",
+		report.Entries, acts, b.kills, b.stops, b.restores, b.halts, len(found))
+	return found
+}
+
+func (b *battle) fight(kills, restores int) []string {
+	ctx, stop := context.WithCancel(b.t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { b.watch(ctx) })
+	b.rage(kills, restores)
+	stop()
+	wg.Wait()
+	return b.judge()
+}
+
+func TestTheLogUnderFire(t *testing.T) {
+	if testing.Short() {
+		t.Skip("kills processes for a minute")
+	}
+	if found := newBattle(t, "").fight(kills()*3, 8); len(found) > 0 {
+		t.Errorf("%d findings:\n%s", len(found), strings.Join(found[:min(len(found), 20)], "\n"))
+	}
+}
+
+// TestTheFireWouldFindAFaultyLog: with a fault built in the same test must find something.
+func TestTheFireWouldFindAFaultyLog(t *testing.T) {
+	if testing.Short() {
+		t.Skip("kills processes for a minute")
+	}
+	for _, control := range []string{"no-if-match", "gate-at-sequenced", "random-ids"} {
+		t.Run(control, func(t *testing.T) {
+			for range 3 {
+				if found := newBattle(t, control).fight(12, 4); len(found) > 0 {
+					t.Logf("found: %s", found[0])
+					return
+				}
+			}
+			t.Error("nothing was found: the test cannot see this fault")
+		})
+	}
+}
