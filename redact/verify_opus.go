@@ -119,7 +119,7 @@ func (m *opusMeasure) judge(erased []run, everything, cut bool) {
 	begin, end := m.at, m.at+m.content()
 	position := -m.preSkip
 	for i, d := range m.lengths {
-		from := max(0, position) + m.at
+		from := min(m.content(), max(0, position)) + m.at
 		to := max(0, min(m.content(), position+int64(d))) + m.at
 		position += int64(d)
 		gone := everything
