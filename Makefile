@@ -2,9 +2,9 @@
 export CGO_ENABLED = 0
 PKGS = ./...
 
-.PHONY: test tools unit race lint check fuzz bench bench-redact kills golden samples
+.PHONY: test tools unit race lint check fuzz bench bench-redact bench-log interop kills golden samples
 
-test: tools unit ## everything that must pass
+test: tools unit interop ## everything that must pass
 
 tools: ## what the tests use, installed where that is possible
 	@scripts/tools.sh
@@ -14,8 +14,14 @@ unit:
 	go vet $(PKGS)
 	go test -timeout 25m $(PKGS)
 
+interop: ## the log against Tessera's checker and torchwood's client, a module of its own
+	cd audit/interop && go vet ./... && go test -timeout 5m ./...
+
+bench-log: ## the log beside Tessera's POSIX driver and the SHA-256 sums alone
+	cd audit/interop && go test -run '^$$' -bench . -benchmem ./... 2>/dev/null
+
 race: ## needs a C compiler
-	CGO_ENABLED=1 go test -race -short -timeout 25m . ./audit ./policies/... ./retention/... ./storage/... ./voice
+	CGO_ENABLED=1 go test -race -short -timeout 25m . ./audit/... ./policies/... ./retention/... ./storage/... ./voice
 
 lint:
 	@scripts/lint.sh
