@@ -80,6 +80,9 @@ func (r *Reader) Next() (Packet, error) {
 		}
 		p := Packet{Data: r.part, Offset: r.pageAt, Serial: r.serial, Granule: -1, First: r.flags&First != 0}
 		if !ends(r.segments) {
+			if r.granule < 0 {
+				return Packet{}, opaque.At(r.pageAt, "a page on which a packet ends, without a granule position")
+			}
 			p.Granule = r.granule
 			p.Last = r.flags&Last != 0
 		}
