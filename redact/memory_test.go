@@ -48,3 +48,24 @@ func TestMP3FiveHundredMegabytesInLittleMemory(t *testing.T) {
 		t.Errorf("%d bytes of heap in use, want at most 64 MiB", most.Load())
 	}
 }
+
+// zeros is a sparse file in memory: a head, then nothing but zeros.
+type zeros struct {
+	head []byte
+	size int64
+}
+
+func (z zeros) ReadAt(p []byte, off int64) (int, error) {
+	if off >= z.size {
+		return 0, io.EOF
+	}
+	n := int(min(int64(len(p)), z.size-off))
+	clear(p[:n])
+	if off < int64(len(z.head)) {
+		copy(p[:n], z.head[off:])
+	}
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
