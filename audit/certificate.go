@@ -149,23 +149,28 @@ type Subject struct {
 
 // Certify draws the certificate of the entries at the given places in the log.
 func (l *Log) Certify(ctx context.Context, s Subject) (Certificate, error) {
-	c := Certificate{Schema: CertificateSchema, IssuedAt: l.opts.Now().UTC().Truncate(time.Second), Issuer: s.Issuer,
-		Log: l.opts.Signer.Name(), VKey: s.VKey, Opening: s.Opening, Residuals: s.Residuals}
+	return Certify(ctx, l.opts.Tiles, l.opts.Trust, l.opts.Now(), s)
+}
+
+// Certify draws a certificate from a log's objects alone, as of a closed shard.
+func Certify(ctx context.Context, tiles Tiles, trust *Trust, now time.Time, s Subject) (Certificate, error) {
+	c := Certificate{Schema: CertificateSchema, IssuedAt: now.UTC().Truncate(time.Second), Issuer: s.Issuer,
+		Log: trust.Origin(), VKey: s.VKey, Opening: s.Opening, Residuals: s.Residuals}
 	var err error
-	if c.Intent, err = l.Prove(ctx, s.Intent); err != nil {
+	if c.Intent, err = Prove(ctx, tiles, trust, s.Intent); err != nil {
 		return Certificate{}, err
 	}
-	if c.Outcome, err = l.Prove(ctx, s.Outcome); err != nil {
+	if c.Outcome, err = Prove(ctx, tiles, trust, s.Outcome); err != nil {
 		return Certificate{}, err
 	}
 	if s.Verification != nil {
-		p, err := l.Prove(ctx, *s.Verification)
+		p, err := Prove(ctx, tiles, trust, *s.Verification)
 		if err != nil {
 			return Certificate{}, err
 		}
 		c.Verification = &p
 	}
-	v, err := c.Verify(l.opts.Trust)
+	v, err := c.Verify(trust)
 	if err != nil {
 		return Certificate{}, err
 	}

@@ -36,6 +36,7 @@ const (
 	KindOrphan    Kind = "orphan_superseded"
 	KindRecovered Kind = "recovered"
 	KindRotation  Kind = "key_rotation"
+	KindClosing   Kind = "shard_closed"
 	// What is said of people's keys and of those who read.
 	KindKeyGone   Kind = "subject_key_destroyed"
 	KindDisclosed Kind = "subject_key_disclosed"
@@ -69,6 +70,7 @@ type Entry struct {
 	Orphan       *Orphan       `json:"orphan,omitempty"`
 	Recovered    *Recovered    `json:"recovered,omitempty"`
 	Rotation     *Rotation     `json:"rotation,omitempty"`
+	Shard        *ShardNote    `json:"shard,omitempty"`
 	SubjectKey   *SubjectKey   `json:"subject_key,omitempty"`
 	Read         *Read         `json:"read,omitempty"`
 	Inventory    *Inventory    `json:"inventory,omitempty"`
@@ -105,6 +107,18 @@ type Rotation struct {
 	New    string `json:"new_vkey"`
 	OldSig string `json:"old_sig"` // base64
 	NewSig string `json:"new_sig"`
+}
+
+// ShardNote links the trees of one log: the last entry of a closed shard names the next one, and the
+// first of that, the genesis, holds the other's last checkpoint.
+type ShardNote struct {
+	Next     string `json:"next,omitempty"`      // origin
+	NextVKey string `json:"next_vkey,omitempty"` // its public key
+	Previous string `json:"previous,omitempty"`  // origin
+	VKey     string `json:"previous_vkey,omitempty"`
+	Prefix   string `json:"previous_prefix,omitempty"` // of its objects in the bucket
+	Size     int64  `json:"previous_size"`
+	Root     string `json:"previous_root,omitempty"` // hexadecimal
 }
 
 // SubjectKey says that the key behind a data subject's tags was destroyed, or handed to somebody.

@@ -82,6 +82,9 @@ func (x *examination) list() error {
 		if err != nil {
 			return err
 		}
+		if elsewhere(o.Key) {
+			continue
+		}
 		// Some stores repeat the last entry of a page, and some list delete markers apart from versions.
 		if !slices.Contains(all[o.Key], o) {
 			all[o.Key] = append(all[o.Key], o)

@@ -64,6 +64,31 @@ func CreateKeys(dir, origin string) (*Keys, error) {
 	return OpenKeys(dir)
 }
 
+// CreateShardKeys makes the signing key of a further shard in a folder of its own, or finds the one
+// that was made before a crash, and returns its public half.
+func CreateShardKeys(dir, origin string) (vkey string, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("making the folder of keys: %w", err)
+	}
+	skey, err := readSecret(filepath.Join(dir, signingFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		if skey, _, err = note.GenerateKey(rand.Reader, origin); err == nil {
+			err = writeNew(filepath.Join(dir, signingFile), skey+"\n", 0o600)
+		}
+	}
+	if err != nil {
+		return "", fmt.Errorf("making the key of the log %q: %w", origin, err)
+	}
+	s, vkey, err := signerOf(skey)
+	if err != nil {
+		return "", err
+	}
+	if s.Name() != origin {
+		return "", fmt.Errorf("there is a key of the log %q in %s already", s.Name(), filepath.Base(dir))
+	}
+	return vkey, replaceFile(filepath.Join(dir, publicFile), []byte(vkey+"\n"))
+}
+
 func writeNew(path, text string, mode fs.FileMode) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
@@ -74,7 +99,30 @@ func writeNew(path, text string, mode fs.FileMode) error {
 }
 
 // OpenKeys reads the keys in dir. A secret file that others may read is refused.
-func OpenKeys(dir string) (*Keys, error) {
+func OpenKeys(dir string) (*Keys, error) { return OpenShardKeys(dir, dir) }
+
+// OpenShardKeys reads the keys of a log of which a later shard is written: the key that makes tags
+// stays in dir, those that sign are in signing.
+func OpenShardKeys(dir, signing string) (*Keys, error) {
+	k, err := openSigning(signing)
+	if err != nil {
+		return nil, err
+	}
+	tag, err := readSecret(filepath.Join(dir, tagFile))
+	if err != nil {
+		return nil, err
+	}
+	if k.Tagger, err = NewTagger([]byte(tag)); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", tagFile, err)
+	}
+	if k.KEK, err = hkdf.Key(sha256.New, []byte(tag), nil, "earshot key-encryption key/1", 32); err != nil {
+		return nil, fmt.Errorf("deriving the key-encryption key: %w", err)
+	}
+	return k, nil
+}
+
+// openSigning reads the keys that sign.
+func openSigning(dir string) (*Keys, error) {
 	var k Keys
 	skey, err := readSecret(filepath.Join(dir, signingFile))
 	if err != nil {
@@ -94,16 +142,6 @@ func OpenKeys(dir string) (*Keys, error) {
 	k.Verifiers = []note.Verifier{k.Verifier}
 	if err := k.openFormer(dir); err != nil {
 		return nil, err
-	}
-	tag, err := readSecret(filepath.Join(dir, tagFile))
-	if err != nil {
-		return nil, err
-	}
-	if k.Tagger, err = NewTagger([]byte(tag)); err != nil {
-		return nil, fmt.Errorf("reading %s: %w", tagFile, err)
-	}
-	if k.KEK, err = hkdf.Key(sha256.New, []byte(tag), nil, "earshot key-encryption key/1", 32); err != nil {
-		return nil, fmt.Errorf("deriving the key-encryption key: %w", err)
 	}
 	return &k, nil
 }

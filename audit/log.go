@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"iter"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -62,6 +63,9 @@ type Head interface {
 // backup or when two installations share a log. Nothing may be done until a person has looked.
 var ErrHalted = errors.New("the log in the store and the catalog contradict each other; nothing will be done until this is resolved (was a backup restored, or is another installation writing to this log?)")
 
+// ErrClosed means: the last entry of this tree says that the log goes on in another.
+var ErrClosed = errors.New("this tree of the log is closed: run earshot audit new-shard again with the name that its last entry gives")
+
 // ErrExists means: there is a log already.
 var ErrExists = errors.New("there is a log here already")
 
@@ -116,12 +120,13 @@ func (o *Options) validate() error {
 type Log struct {
 	opts Options
 
-	mu   sync.Mutex // guards what follows
-	size int64      // the published tree that edge and tail describe
-	edge edge
-	tail []byte // the bundle that is not full yet
-	etag string // of the checkpoint object
-	seen witnessState
+	mu     sync.Mutex // guards what follows
+	size   int64      // the published tree that edge and tail describe
+	edge   edge
+	tail   []byte // the bundle that is not full yet
+	etag   string // of the checkpoint object
+	seen   witnessState
+	closed bool // its last entry closes the shard
 	// superseding: this log has written over orphans, so that another writer may be about.
 	superseding bool
 }
@@ -228,7 +233,39 @@ func (l *Log) load(ctx context.Context) error {
 		}
 	}
 	l.size, l.edge, l.tail, l.etag = c.Size, e, tail, etag
-	return nil
+	l.closed, err = l.ends(ctx)
+	return err
+}
+
+// ends reports whether the last published entry closes the shard.
+func (l *Log) ends(ctx context.Context) (bool, error) {
+	bundle, width := l.tail, int(l.size%tileWidth)
+	if l.size == 0 {
+		return false, nil
+	}
+	if width == 0 {
+		var err error
+		width = tileWidth
+		if bundle, _, err = l.opts.Tiles.Get(ctx, tilePath("entries", (l.size-1)>>tileHeight, width)); err != nil {
+			return false, err
+		}
+	}
+	entries, err := parseBundle(bundle, width)
+	if err != nil {
+		return false, err
+	}
+	o, err := scan(entries[width-1])
+	return Kind(o.kind) == KindClosing, err
+}
+
+// Checkpoint gives the published tree's head, and its bytes as signed.
+func (l *Log) Checkpoint(ctx context.Context) (Checkpoint, []byte, error) {
+	signed, _, err := l.opts.Tiles.Get(ctx, "checkpoint")
+	if err != nil {
+		return Checkpoint{}, nil, fmt.Errorf("reading the checkpoint: %w", err)
+	}
+	c, err := l.opts.Trust.open(signed)
+	return c, signed, err
 }
 
 // batch is how many entries are numbered and published at a time.
@@ -294,6 +331,16 @@ func (l *Log) extend(ctx context.Context, to int64) error {
 	if int64(len(leaves)) != to-l.size {
 		return fmt.Errorf("%w: entries %d to %d are not in the catalog", ErrHalted, l.size, to)
 	}
+	if l.closed {
+		return ErrClosed
+	}
+	closes := slices.IndexFunc(leaves, func(leaf earshot.Leaf) bool {
+		o, err := scan(leaf.Body)
+		return err == nil && Kind(o.kind) == KindClosing
+	})
+	if closes >= 0 {
+		leaves = leaves[:closes+1] // what was written after it belongs to the next shard
+	}
 	e, tail, size := l.edge.clone(), append([]byte(nil), l.tail...), l.size
 	var objects []object
 	for _, leaf := range leaves {
@@ -334,7 +381,7 @@ func (l *Log) extend(ctx context.Context, to int64) error {
 	if err := l.checkpoint(ctx, size, root, l.etag); err != nil {
 		return err
 	}
-	l.size, l.edge, l.tail = size, e, tail
+	l.size, l.edge, l.tail, l.closed = size, e, tail, closes >= 0
 	if err := l.opts.Head.SetPublished(ctx, size); err != nil {
 		return err
 	}

@@ -194,7 +194,9 @@ func Recover(ctx context.Context, o Options, head Adopter, r RecoverOptions) (Re
 	if err != nil {
 		return out, fmt.Errorf("recovering: %w", err)
 	}
-	_, err = l.Publish(ctx)
+	if _, err = l.Publish(ctx); errors.Is(err, ErrClosed) {
+		err = nil // what the recovery says goes into the next shard
+	}
 	return out, err
 }
 

@@ -212,7 +212,7 @@ func TestAKeyIsRotatedUnderBothKeys(t *testing.T) {
 	}
 	forged := e
 	forged.ID, forged.Rotation = audit.EntryID("x"), &audit.Rotation{Old: e.Rotation.Old, New: e.Rotation.New, OldSig: e.Rotation.NewSig, NewSig: e.Rotation.NewSig}
-	f.head.Say(t.Context(), []earshot.Leaf{leafOf(t, forged)}...) //nolint:errcheck // it is in memory
+	f.head.Say(t.Context(), []earshot.Leaf{leafOf(t, forged)}...)
 	f.publish(t)
 	if got := findings(t, f, audit.TrustKey(f.keys.Verifier), audit.VerifyOptions{}); len(got) == 0 {
 		t.Error("a rotation that the old key has not signed was believed")

@@ -33,7 +33,7 @@ const (
 // and returns the entry that announces it, signed by both. Write the entry, then call
 // [FinishRotation].
 func PrepareRotation(dir string, now time.Time) (Entry, error) {
-	k, err := OpenKeys(dir)
+	k, err := openSigning(dir)
 	if err != nil {
 		return Entry{}, err
 	}
@@ -96,7 +96,7 @@ func FinishRotation(dir string) error {
 	if err != nil {
 		return err
 	}
-	k, err := OpenKeys(dir)
+	k, err := openSigning(dir)
 	if err != nil {
 		return err
 	}

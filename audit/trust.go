@@ -87,11 +87,6 @@ func ParseTrust(file string, text []byte) (*Trust, error) {
 	case quorum != "none":
 		t.quorum = quorum
 	}
-	for _, v := range t.logs[1:] {
-		if v.Name() != t.logs[0].Name() {
-			return nil, fmt.Errorf("%s: it names the logs %q and %q: keep one policy a log", file, t.logs[0].Name(), v.Name())
-		}
-	}
 	return t, nil
 }
 
@@ -140,7 +135,7 @@ func (t *Trust) addWitness(args []string) error {
 
 func (t *Trust) addGroup(args []string) error {
 	if len(args) < 3 {
-		return errors.New("want: group NAME any|all|N MEMBER...")
+		return errors.New("want: group NAME any|all|N and its members")
 	}
 	name, members := args[0], args[2:]
 	if t.has(name) || name == "none" {
@@ -167,21 +162,26 @@ func (t *Trust) addGroup(args []string) error {
 	return nil
 }
 
-// With adds keys of the same log, such as those that one knows to be one's own.
-func (t *Trust) With(keys ...note.Verifier) (*Trust, error) {
+// Of narrows a policy that names several logs (the yearly shards of one, say) to one of them, and
+// adds keys of it that one knows to be one's own.
+func (t *Trust) Of(origin string, keys ...note.Verifier) (*Trust, error) {
 	more := *t
+	more.logs = slices.DeleteFunc(slices.Clone(t.logs), func(v note.Verifier) bool { return v.Name() != origin })
 	for _, k := range keys {
-		if k.Name() != t.Origin() {
-			return nil, fmt.Errorf("the policy is of the log %q, and the key of %q", t.Origin(), k.Name())
+		if k.Name() != origin {
+			return nil, fmt.Errorf("the key is of the log %q, not of %q", k.Name(), origin)
 		}
 		if !slices.ContainsFunc(more.logs, func(v note.Verifier) bool { return v.KeyHash() == k.KeyHash() }) {
 			more.logs = append(slices.Clone(more.logs), k)
 		}
 	}
+	if len(more.logs) == 0 {
+		return nil, fmt.Errorf("the policy names no key of the log %q: add a line `log VKEY`", origin)
+	}
 	return &more, nil
 }
 
-// Origin is the name of the log that is spoken of.
+// Origin is the name of the log that is spoken of; of several, the first.
 func (t *Trust) Origin() string { return t.logs[0].Name() }
 
 // Witnesses lists the witnesses of the policy.
@@ -236,13 +236,16 @@ func (t *Trust) open(signed []byte) (Checkpoint, error) {
 			return Checkpoint{}, fmt.Errorf("checkpoint: %w: the signature of %s is not in its one form", ErrUnverified, sig.Name)
 		}
 	}
-	byLog := slices.ContainsFunc(n.Sigs, func(s note.Signature) bool {
-		return slices.ContainsFunc(t.logs, func(v note.Verifier) bool { return s.Name == v.Name() && s.Hash == v.KeyHash() })
-	})
+	signer, byLog := "", false // the log's key's name is its origin
+	for _, s := range n.Sigs {
+		if slices.ContainsFunc(t.logs, func(v note.Verifier) bool { return s.Name == v.Name() && s.Hash == v.KeyHash() }) {
+			signer, byLog = s.Name, true
+		}
+	}
 	if !byLog {
 		return Checkpoint{}, fmt.Errorf("checkpoint: %w: the log itself has not signed it", ErrUnverified)
 	}
-	c, err := parseCheckpoint(n.Text, t.Origin())
+	c, err := parseCheckpoint(n.Text, signer)
 	if err != nil {
 		return Checkpoint{}, err
 	}

@@ -31,6 +31,8 @@ type Report struct {
 	Checkpoint Checkpoint `json:"checkpoint"`
 	Signed     []byte     `json:"signed"` // keep this as LastSeen for the next time
 	Entries    int64      `json:"entries"`
+	// Genesis is what the first entry says of the shard before this one; nil where this is the first.
+	Genesis *ShardNote `json:"genesis,omitempty"`
 	// Notes are weaknesses that do not touch what the log says.
 	Notes []string `json:"notes,omitempty"`
 	// NewKeys lists keys of the log that entries, signed by the former key, speak of and that the policy
@@ -139,6 +141,7 @@ type verification struct {
 	// rotated holds keys of the log that rotation entries speak of; later the checkpoints that none of
 	// the keys known at first has signed.
 	rotated []note.Verifier
+	closed  bool // the entry that closes the shard was seen
 	later   []laterHead
 }
 
@@ -210,7 +213,7 @@ func (v *verification) inventory() error {
 		if err != nil {
 			return err
 		}
-		if key == "checkpoint" || key == probeKey || key == fenceKey {
+		if key == "checkpoint" || key == probeKey || key == fenceKey || elsewhere(key) {
 			continue
 		}
 		if folder, size, ok := strings.Cut(key, "/"); ok && (folder == "checkpoints" || folder == "cosigned") {
@@ -235,6 +238,13 @@ func (v *verification) inventory() error {
 		v.widths[name] = append(v.widths[name], width)
 	}
 	return nil
+}
+
+// elsewhere reports whether a key belongs to something that lies in a folder of its own below the
+// log's prefix, such as a later shard of a log that has the whole bucket.
+func elsewhere(key string) bool {
+	folder, _, ok := strings.Cut(key, "/")
+	return ok && folder != "tile" && folder != "checkpoints" && folder != "cosigned"
 }
 
 // entries reads all bundles in order and rebuilds the tree from them.
@@ -338,6 +348,13 @@ func (v *verification) check(n int64, body []byte, o outline, fault error) {
 	if kind == KindRotation {
 		v.rotation(n, body)
 	}
+	if kind == KindGenesis {
+		v.genesis(n, body)
+	}
+	if v.closed {
+		v.report.find("entry %d: the shard was closed before it", n)
+	}
+	v.closed = v.closed || kind == KindClosing
 	id, ok := entryKey(o.id)
 	if !ok {
 		v.report.find("entry %d: its id is not one", n)
@@ -366,6 +383,16 @@ func (v *verification) check(n int64, body []byte, o outline, fault error) {
 	default:
 		v.states[id] = before | seenOther
 	}
+}
+
+// genesis notes the shard before this one. Only the first entry may name it.
+func (v *verification) genesis(n int64, body []byte) {
+	e, err := Parse(body)
+	if err != nil || n != 0 || e.Shard == nil {
+		v.report.find("entry %d: a genesis that is not the first entry, or cannot be read", n)
+		return
+	}
+	v.report.Genesis = e.Shard
 }
 
 // entryKey is an id in half the room. Only the form that EntryID gives is one.

@@ -71,7 +71,7 @@ type Inventory struct {
 	Root     string    `json:"root"`
 	Versions int64     `json:"versions"`
 	Bytes    int64     `json:"bytes"`
-	LogSize  int64     `json:"log_size"` // of the published tree when the listing began
+	LogSize  int64     `json:"log_size"` // published entries, over all shards, when the listing began
 }
 
 // inventoryPath gives the files of a bucket's inventory: its head and its lines.
@@ -106,9 +106,15 @@ func (r *Runner) takeInventory(ctx context.Context, bucket, path string) (Invent
 	if err != nil {
 		return inv, err
 	}
-	if inv.LogSize, err = r.o.Log.Publish(ctx); err != nil {
+	size, err := r.o.Log.Publish(ctx)
+	if err != nil {
 		return inv, err
 	}
+	shard, err := r.o.Catalog.Shard(ctx)
+	if err != nil {
+		return inv, err
+	}
+	inv.LogSize = shard.Base + size
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return inv, fmt.Errorf("writing the inventory: %w", err)

@@ -152,6 +152,10 @@ func objectName(bucket, key string) string {
 // the way, and the tags of each entry are compared with the recording that the catalog claims it is
 // about: what the catalog alone says explains nothing.
 func (r *Runner) announced(ctx context.Context, from int64) (map[string]bool, error) {
+	shard, err := r.o.Catalog.Shard(ctx)
+	if err != nil {
+		return nil, err
+	}
 	intents := map[string]string{} // id of an intent in the log -> its tag of the recording
 	report, err := r.o.Log.Verify(ctx, audit.VerifyOptions{Visit: func(index int64, body []byte) error {
 		e, err := audit.Parse(body)
@@ -159,7 +163,7 @@ func (r *Runner) announced(ctx context.Context, from int64) (map[string]bool, er
 			return nil //nolint:nilerr // the report tells of it
 		}
 		// An intent from before may have its outcome after: all that are not long over are kept.
-		if index >= from-announcedBefore {
+		if shard.Base+index >= from-announcedBefore {
 			intents[e.ID] = e.Intent.Recording
 		}
 		return nil

@@ -128,8 +128,13 @@ func (i *installation) certify(ctx context.Context, action earshot.Action, issue
 	if !ok {
 		return audit.Certificate{}, fmt.Errorf("action %s has no intent and outcome in the log yet", action.ID())
 	}
+	then, trust, first, err := i.at(ctx, intent)
+	if err != nil {
+		return audit.Certificate{}, err
+	}
+	base := intent - first
 	s := audit.Subject{
-		VKey: i.keys.VKey, Issuer: issuer, Intent: intent, Outcome: outcome, Residuals: i.cfg.Residuals,
+		VKey: then.keys.VKey, Issuer: issuer, Intent: first, Outcome: outcome - base, Residuals: i.cfg.Residuals,
 		Opening: &audit.Opening{Bucket: action.Recording.ID.Bucket, Key: action.Recording.ID.Key},
 	}
 	for _, verifier := range []string{sameCredentials, ownCredentials} {
@@ -137,11 +142,15 @@ func (i *installation) certify(ctx context.Context, action earshot.Action, issue
 		if err != nil {
 			return audit.Certificate{}, err
 		}
-		if ok {
+		if ok && base == i.shard.Base { // one from a later shard has another log's proof
 			s.Verification = &at
 		}
 	}
-	return i.log.Certify(ctx, s)
+	tiles, err := then.tiles(ctx)
+	if err != nil {
+		return audit.Certificate{}, err
+	}
+	return audit.Certify(ctx, tiles, trust, time.Now(), s)
 }
 
 func (a *app) drawCertificate(ctx context.Context, i *installation, action earshot.Action, issuer, out string) error {
@@ -164,7 +173,15 @@ func (a *app) drawCertificate(ctx context.Context, i *installation, action earsh
 	if err := os.WriteFile(name, text, 0o600); err != nil {
 		return fmt.Errorf("writing a certificate: %w", err)
 	}
-	page, err := c.HTML(i.trust)
+	keys, err := readVKeys(c.VKey)
+	if err != nil {
+		return err
+	}
+	trust, err := i.cfg.trust(keys...)
+	if err != nil {
+		return err
+	}
+	page, err := c.HTML(trust)
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ import (
 func newAudit(a *app) *cobra.Command {
 	return group("audit", "Read and verify the log, and draw certificates",
 		newAuditLog(a), newAuditVerify(a), newAuditCertificate(a), newAuditExport(a), newAuditVerifyExport(a), newAuditSend(a),
-		newAuditReconcile(a), newAuditConfirm(a), newAuditDisclose(a), newAuditWitness(a), newAuditRotate(a), newAuditRecover(a))
+		newAuditReconcile(a), newAuditConfirm(a), newAuditDisclose(a), newAuditWitness(a), newAuditRotate(a), newAuditNewShard(a), newAuditRecover(a))
 }
 
 // query chooses entries of the log.
@@ -233,7 +233,8 @@ installation.`, cobra.NoArgs,
 			if err != nil || b.bucket != "" {
 				return err
 			}
-			return a.sayRead(ctx, whole, audit.KindRead, audit.Read{Entries: n, Size: report.Checkpoint.Size}, q.text())
+			a.sayRead(ctx, whole, audit.KindRead, audit.Read{Entries: n, Size: report.Checkpoint.Size}, q.text())
+			return nil
 		})
 	q.flags(c)
 	b.flags(c)
@@ -258,7 +259,7 @@ func (a *app) lazily(ctx context.Context) (open func() (*installation, error), d
 
 // sayRead writes that somebody read the log. Where the log cannot be written (it halted, or another
 // command writes) reading it must be possible all the same.
-func (a *app) sayRead(ctx context.Context, open func() (*installation, error), kind audit.Kind, r audit.Read, query string) error {
+func (a *app) sayRead(ctx context.Context, open func() (*installation, error), kind audit.Kind, r audit.Read, query string) {
 	i, err := open()
 	if err == nil {
 		err = i.runner.SayRead(ctx, kind, r, query)
@@ -266,7 +267,6 @@ func (a *app) sayRead(ctx context.Context, open func() (*installation, error), k
 	if err != nil {
 		a.say("earshot: that the log was read could not be written down: %s", oneLine(err))
 	}
-	return nil
 }
 
 func (a *app) printEntry(index int64, e audit.Entry, body []byte) error {
@@ -300,6 +300,10 @@ func entryText(e audit.Entry) string {
 		return fmt.Sprintf("%s of an abandoned attempt was written over", e.Orphan.Tile)
 	case e.Recovered != nil:
 		return fmt.Sprintf("after a restore: %d taken over, %d numbered anew, %d lost intents closed", e.Recovered.Adopted, e.Recovered.Renumbered, e.Recovered.Answered)
+	case e.Shard != nil && e.Shard.Next != "":
+		return "the log goes on in " + e.Shard.Next
+	case e.Shard != nil:
+		return fmt.Sprintf("the log goes on from %s, which closed with %d entries", e.Shard.Previous, e.Shard.Size)
 	case e.Rotation != nil:
 		return "new key " + e.Rotation.New
 	case e.Read != nil:

@@ -130,13 +130,13 @@ func newAuditRotate(a *app) *cobra.Command {
 			}
 			defer i.close()
 			if retire {
-				if err := audit.RetireKeys(i.cfg.Keys); err != nil {
+				if err := audit.RetireKeys(i.keyDir()); err != nil {
 					return fmt.Errorf("retiring former keys: %w", err)
 				}
 				a.say("only the current key signs from now on")
 				return nil
 			}
-			e, err := audit.PrepareRotation(i.cfg.Keys, time.Now())
+			e, err := audit.PrepareRotation(i.keyDir(), time.Now())
 			if err != nil {
 				return err
 			}
@@ -150,7 +150,7 @@ func newAuditRotate(a *app) *cobra.Command {
 			if _, err := i.log.Publish(ctx); err != nil {
 				return err
 			}
-			if err := audit.FinishRotation(i.cfg.Keys); err != nil {
+			if err := audit.FinishRotation(i.keyDir()); err != nil {
 				return err
 			}
 			return a.emit(map[string]string{"vkey": e.Rotation.New}, func(w io.Writer) { fmt.Fprintln(w, e.Rotation.New) })

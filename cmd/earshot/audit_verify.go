@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 
 	"earshot/audit"
 	"earshot/storage"
+	"earshot/storage/catalog"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/mod/sumdb/note"
@@ -94,7 +96,7 @@ func (a *app) openLog(ctx context.Context, b believing) (*installation, *audit.T
 	if err != nil {
 		return nil, nil, err
 	}
-	if trust == nil {
+	if err = i.locate(ctx); err == nil && trust == nil {
 		trust, err = i.ownTrust()
 	}
 	if err != nil {
@@ -108,7 +110,7 @@ func (a *app) openLog(ctx context.Context, b believing) (*installation, *audit.T
 func (i *installation) ownTrust() (*audit.Trust, error) {
 	var keys []note.Verifier
 	for _, name := range []string{"log.vkey", "former.vkey"} {
-		text, err := os.ReadFile(filepath.Join(i.cfg.Keys, name))
+		text, err := os.ReadFile(filepath.Join(i.keyDir(), name))
 		if errors.Is(err, os.ErrNotExist) && name != "log.vkey" {
 			continue
 		}
@@ -183,11 +185,14 @@ func (a *app) verifyLog(ctx context.Context, b believing) error {
 	if b.state == "" {
 		b.state = seenFile
 		if i.cfg.Keys != "" {
-			b.state = filepath.Join(i.cfg.Keys, seenFile)
+			b.state = filepath.Join(i.keyDir(), seenFile)
 		}
 	}
 	report, err := i.examine(ctx, trust, b.state, a.counting("verify"))
 	if err != nil {
+		return err
+	}
+	if err := a.verifyPrevious(ctx, i, trust, report); err != nil {
 		return err
 	}
 	if err := a.emit(report, func(w io.Writer) { printReport(w, report) }); err != nil {
@@ -195,6 +200,43 @@ func (a *app) verifyLog(ctx context.Context, b believing) error {
 	}
 	if !report.OK() {
 		return fmt.Errorf("%w: %d finding(s)", errUnverified, len(report.Findings))
+	}
+	return nil
+}
+
+// verifyPrevious follows the log back through its closed shards: each must be the tree that the
+// genesis of the next one holds the head of.
+func (a *app) verifyPrevious(ctx context.Context, i *installation, trust *audit.Trust, report *audit.Report) error {
+	link := report.Genesis
+	for link != nil && report.OK() {
+		then := *i
+		then.shard = catalog.Shard{N: -1, Prefix: link.Prefix}
+		then.cfg = &Config{Store: i.cfg.Store, Log: LogConfig{Bucket: i.cfg.Log.Bucket, Prefix: link.Prefix}}
+		tiles, err := then.tiles(ctx)
+		if err != nil {
+			return err
+		}
+		// The key of a closed shard is vouched for by the genesis, which the current key has signed for.
+		keys, err := readVKeys(link.VKey)
+		if err != nil {
+			return err
+		}
+		old, err := trust.Of(link.Previous, keys...)
+		if err != nil {
+			return err
+		}
+		r, err := audit.Examine(ctx, archive{tiles}, old, audit.VerifyOptions{})
+		if err != nil {
+			return err
+		}
+		for _, f := range r.Findings {
+			report.Findings = append(report.Findings, "closed shard "+link.Previous+": "+f)
+		}
+		if root := r.Checkpoint.Root; r.Checkpoint.Size != link.Size || hex.EncodeToString(root[:]) != link.Root {
+			report.Findings = append(report.Findings, fmt.Sprintf("closed shard %s: it has %d entries, and is not the tree that the next shard's genesis holds the head of", link.Previous, r.Checkpoint.Size))
+		}
+		a.say("closed shard %s: %d entries", link.Previous, r.Entries)
+		link = r.Genesis
 	}
 	return nil
 }

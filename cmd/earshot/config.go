@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -199,6 +200,7 @@ type installation struct {
 	keys     *audit.Keys
 	subjects *catalog.KeyRing
 	trust    *audit.Trust
+	shard    catalog.Shard
 	log      *audit.Log
 	policies []*policies.Policy
 	runner   *retention.Runner
@@ -289,7 +291,11 @@ func (a *app) openRest(ctx context.Context, i *installation) error {
 	if err != nil {
 		return err
 	}
-	if i.log, err = audit.Open(ctx, o); err != nil {
+	i.log, err = audit.Open(ctx, o)
+	if errors.Is(err, fs.ErrNotExist) && i.shard.N > 0 { // we died between closing a shard and opening the next
+		i.log, err = audit.Create(ctx, o)
+	}
+	if err != nil {
 		return err
 	}
 	if i.policies, err = loadPolicies(i.cfg.Policies); err != nil {
@@ -324,7 +330,10 @@ func (a *app) openKeys(ctx context.Context, i *installation) (o audit.Options, e
 	if i.db, err = catalog.Open(ctx, catalog.Options{Path: i.cfg.Catalog}); err != nil {
 		return o, err
 	}
-	if i.keys, err = audit.OpenKeys(i.cfg.Keys); err != nil {
+	if i.shard, err = i.db.Shard(ctx); err != nil {
+		return o, err
+	}
+	if i.keys, err = audit.OpenShardKeys(i.cfg.Keys, i.keyDir()); err != nil {
 		return o, err
 	}
 	if i.subjects, err = catalog.OpenKeyRing(ctx, filepath.Join(i.cfg.Keys, "subjects.db"), i.keys.KEK); err != nil {
@@ -345,6 +354,9 @@ func (a *app) openKeys(ctx context.Context, i *installation) (o audit.Options, e
 
 // trust is the policy on whose signatures are believed, with the keys that we know to be ours.
 func (c *Config) trust(own ...note.Verifier) (*audit.Trust, error) {
+	if len(own) == 0 {
+		return nil, errors.New("the log has no public key")
+	}
 	if c.Log.Trust == "" {
 		return audit.TrustKey(own...), nil
 	}
@@ -356,7 +368,7 @@ func (c *Config) trust(own ...note.Verifier) (*audit.Trust, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.With(own...)
+	return t.Of(own[0].Name(), own...)
 }
 
 func (i *installation) tiles(ctx context.Context) (*storage.Folder, error) {
@@ -364,7 +376,25 @@ func (i *installation) tiles(ctx context.Context) (*storage.Folder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the log's bucket: %w", err)
 	}
-	return b.Folder(i.cfg.Log.Prefix, audit.Retention(i.cfg.Log.retain)), nil
+	return b.Folder(i.prefix(), audit.Retention(i.cfg.Log.retain)), nil
+}
+
+// prefix is where the current shard of the log lies.
+func (i *installation) prefix() string {
+	if i.shard.N > 0 {
+		return i.shard.Prefix
+	}
+	return i.cfg.Log.Prefix
+}
+
+// keyDir holds the signing keys of the current shard.
+func (i *installation) keyDir() string { return i.shardKeys(i.shard.N) }
+
+func (i *installation) shardKeys(n int64) string {
+	if n == 0 {
+		return i.cfg.Keys
+	}
+	return filepath.Join(i.cfg.Keys, fmt.Sprintf("shard-%d", n))
 }
 
 // loadPolicies reads all policies of a folder; every error of every file is shown at once.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 
 	"earshot/storage/embedded"
@@ -41,5 +42,14 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata/script", Setup: func(e *testscript.Env) error {
 		e.Setenv("SAMPLE", sample)
 		return nil
+	}, Cmds: map[string]func(*testscript.TestScript, bool, []string){
+		// runid puts the first run that the last command printed into $RUN.
+		"runid": func(ts *testscript.TestScript, _ bool, _ []string) {
+			id := regexp.MustCompile(`run-[0-9TZ]+-[0-9a-f]+`).FindString(ts.ReadFile("stdout"))
+			if id == "" {
+				ts.Fatalf("no run was printed")
+			}
+			ts.Setenv("RUN", id)
+		},
 	}})
 }

@@ -27,10 +27,14 @@ func (h *Head) Adopt(ctx context.Context, fence string, size int64, root [32]byt
 ) (adopted, renumbered int64, err error) {
 	err = h.d.tx(ctx, func(tx *sql.Tx) error {
 		adopted, renumbered = 0, 0
-		if _, err := tx.ExecContext(ctx, "update outbox set log_index = -1 - log_index where log_index is not null"); err != nil {
+		var base int64
+		if err := tx.QueryRowContext(ctx, "select base from log_state where one = 1").Scan(&base); err != nil {
 			return err
 		}
-		index := int64(0)
+		if _, err := tx.ExecContext(ctx, "update outbox set log_index = -1 - log_index where log_index >= $1", base); err != nil {
+			return err
+		}
+		index := base
 		for leaf, err := range entries {
 			if err != nil {
 				return err
@@ -46,8 +50,8 @@ func (h *Head) Adopt(ctx context.Context, fence string, size int64, root [32]byt
 			}
 			index++
 		}
-		if index != size {
-			return fmt.Errorf("the log gave %d entries of %d", index, size)
+		if index != base+size {
+			return fmt.Errorf("the log gave %d entries of %d", index-base, size)
 		}
 		res, err := tx.ExecContext(ctx, "update outbox set log_index = null where log_index < 0")
 		if err != nil {

@@ -42,12 +42,13 @@ func (h *Head) Number(ctx context.Context, limit int) (size int64, err error) {
 		return size, wrap("numbering", err)
 	}
 	err = h.d.tx(ctx, func(tx *sql.Tx) error {
-		if err := tx.QueryRowContext(ctx, "select size from log_state where one = 1").Scan(&size); err != nil {
+		var base int64
+		if err := tx.QueryRowContext(ctx, "select size, base from log_state where one = 1").Scan(&size, &base); err != nil {
 			return err
 		}
 		res, err := tx.ExecContext(ctx, `update outbox set log_index = $1 + n.i from
 			(select seq, row_number() over (order by seq) - 1 as i from outbox where log_index is null order by seq limit $2) n
-			where outbox.seq = n.seq`, size, limit)
+			where outbox.seq = n.seq`, base+size, limit)
 		if err != nil {
 			return err
 		}
@@ -64,7 +65,8 @@ func (h *Head) Number(ctx context.Context, limit int) (size int64, err error) {
 
 // Numbered reads entries by their numbers.
 func (h *Head) Numbered(ctx context.Context, from, to int64) ([]earshot.Leaf, error) {
-	rows, err := h.d.db.QueryContext(ctx, "select entry_id, body from outbox where log_index >= $1 and log_index < $2 order by log_index", from, to)
+	rows, err := h.d.db.QueryContext(ctx, `select entry_id, body from outbox, log_state
+		where log_index >= base + $1 and log_index < base + $2 order by log_index`, from, to)
 	if err != nil {
 		return nil, wrap("reading the outbox", err)
 	}
@@ -112,10 +114,10 @@ func (h *Head) SetPublished(ctx context.Context, size int64) error {
 	return wrap("writing the log's state", err)
 }
 
-// Index is the number of an entry; ok is false if it has none yet.
+// Index is the number of an entry in the current shard; ok is false if it has none there.
 func (h *Head) Index(ctx context.Context, entryID string) (index int64, ok bool, err error) {
 	var n sql.NullInt64
-	err = h.d.db.QueryRowContext(ctx, "select log_index from outbox where entry_id = $1", entryID).Scan(&n)
+	err = h.d.db.QueryRowContext(ctx, "select log_index - base from outbox, log_state where entry_id = $1 and log_index >= base", entryID).Scan(&n)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, false, nil
 	}

@@ -131,8 +131,8 @@ func (d *DB) History(ctx context.Context, bucket, key string) ([]earshot.Action,
 	return out, wrap("reading the history of a recording", err)
 }
 
-// Acted streams the actions whose outcome has an index of at least `from` in the log, in the order
-// of the log.
+// Acted streams the actions whose outcome has an index of at least `from` in the log, counted over
+// all shards, in the order of the log.
 func (d *DB) Acted(ctx context.Context, from int64) iter.Seq2[earshot.Action, error] {
 	return func(yield func(earshot.Action, error) bool) {
 		for {
