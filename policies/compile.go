@@ -56,6 +56,7 @@ func Compile(d *Document) (*Policy, error) {
 	}
 	c := &compiler{doc: d, faults: &faults{file: d.file}}
 	p := &Policy{doc: d.clone()}
+	p.doc.places = maps.Clone(d.places) // for those who point at rules
 	c.header(p)
 	c.limits(p)
 	c.rules(p)

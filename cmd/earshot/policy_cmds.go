@@ -15,7 +15,8 @@ import (
 )
 
 func newPolicy(a *app) *cobra.Command {
-	return group("policy", "Check, test and explain policies", newPolicyCheck(a), newPolicyTest(a), newPolicyExplain(a), newPolicySchema(a), newPolicyPacks(a))
+	return group("policy", "Write policies and trust them before they run", newPolicyCheck(a), newPolicyTest(a), newPolicyExplain(a),
+		newPolicyForecast(a), newPolicyDiff(a), newPolicyLint(a), newPolicyPublish(a), newPolicySchema(a), newPolicyPacks(a))
 }
 
 // policyArgs are the files named, or those of the configuration.

@@ -216,18 +216,97 @@ func (d *DB) Decided(ctx context.Context, bucket, prefix, disposition, after str
 	if end := prefixEnd(prefix); end != "" {
 		query, args = query+" and key < $5", append(args, end)
 	}
-	rows, err := d.db.QueryContext(ctx, fmt.Sprintf("%s order by key limit %d", query, limit), args...)
+	out, err := d.page(ctx, fmt.Sprintf("%s order by key limit %d", query, limit), args...)
+	return out, wrap("listing decisions", err)
+}
+
+// livePage is how many rows are read at a time.
+const livePage = 1000
+
+// Live streams every recording below the prefix that is not gone, in order of key.
+func (d *DB) Live(ctx context.Context, bucket, prefix string) iter.Seq2[Row, error] {
+	return func(yield func(Row, error) bool) {
+		for after, first := "", true; ; first = false {
+			query, args := "select "+rowColumns+" from recordings where gone_at = 0 and bucket = $1 and key >= $2", []any{bucket, prefix}
+			if !first {
+				query, args = query+" and key > $3", append(args, after)
+			}
+			if end := prefixEnd(prefix); end != "" {
+				args = append(args, end)
+				query += fmt.Sprintf(" and key < $%d", len(args))
+			}
+			page, err := d.page(ctx, fmt.Sprintf("%s order by key limit %d", query, livePage), args...)
+			if err != nil {
+				yield(Row{}, fmt.Errorf("reading recordings: %w", err))
+				return
+			}
+			for _, r := range page {
+				after = r.Recording.ID.Key
+				if !yield(r, nil) {
+					return
+				}
+			}
+			if len(page) < livePage {
+				return
+			}
+		}
+	}
+}
+
+func (d *DB) page(ctx context.Context, query string, args ...any) ([]Row, error) {
+	rows, err := d.db.QueryContext(ctx, query, args...)
 	if err != nil {
-		return nil, fmt.Errorf("listing decisions: %w", err)
+		return nil, err
 	}
 	defer rows.Close()
 	var out []Row
 	for rows.Next() {
 		r, _, err := scanRow(rows)
 		if err != nil {
-			return nil, fmt.Errorf("listing decisions: %w", err)
+			return nil, err
 		}
 		out = append(out, r)
 	}
 	return out, rows.Err()
+}
+
+// Matched tells by which rules the recordings of the catalog were decided last, and by which the
+// actions of runs made since then were.
+func (d *DB) Matched(ctx context.Context, since time.Time) (map[string]int, error) {
+	out := map[string]int{}
+	for _, q := range []struct {
+		text string
+		args []any
+	}{
+		{"select rule, count(*) from recordings where gone_at = 0 group by rule", nil},
+		{"select json_extract(a.doc, '$.decision.rule'), count(*) from actions a join runs r on r.id = a.run where r.created_at >= $1 group by 1", []any{micros(since)}},
+	} {
+		rows, err := d.db.QueryContext(ctx, q.text, q.args...)
+		if err != nil {
+			return nil, wrap("counting what rules decided", err)
+		}
+		for rows.Next() {
+			var rule sql.NullString
+			var n int
+			if err := rows.Scan(&rule, &n); err != nil {
+				rows.Close()
+				return nil, wrap("counting what rules decided", err)
+			}
+			out[rule.String] += n
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			return nil, wrap("counting what rules decided", err)
+		}
+	}
+	return out, nil
+}
+
+// ActiveSince is when a policy of this digest was first in use; zero if it never was.
+func (d *DB) ActiveSince(ctx context.Context, digest earshot.Digest) (time.Time, error) {
+	var at int64
+	err := d.db.QueryRowContext(ctx, "select activated_at from policies where digest = $1", digest.String()).Scan(&at)
+	if errors.Is(err, sql.ErrNoRows) {
+		return time.Time{}, nil
+	}
+	return fromMicros(at), wrap("reading since when a policy is in use", err)
 }
