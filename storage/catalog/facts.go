@@ -281,24 +281,28 @@ func (d *DB) Matched(ctx context.Context, since time.Time) (map[string]int, erro
 		{"select rule, count(*) from recordings where gone_at = 0 group by rule", nil},
 		{"select json_extract(a.doc, '$.decision.rule'), count(*) from actions a join runs r on r.id = a.run where r.created_at >= $1 group by 1", []any{micros(since)}},
 	} {
-		rows, err := d.db.QueryContext(ctx, q.text, q.args...)
-		if err != nil {
-			return nil, wrap("counting what rules decided", err)
-		}
-		for rows.Next() {
-			var rule sql.NullString
-			var n int
-			if err := rows.Scan(&rule, &n); err != nil {
-				rows.Close()
-				return nil, wrap("counting what rules decided", err)
-			}
-			out[rule.String] += n
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		if err := d.countInto(ctx, out, q.text, q.args...); err != nil {
 			return nil, wrap("counting what rules decided", err)
 		}
 	}
 	return out, nil
+}
+
+func (d *DB) countInto(ctx context.Context, out map[string]int, query string, args ...any) error {
+	rows, err := d.db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var rule sql.NullString
+		var n int
+		if err := rows.Scan(&rule, &n); err != nil {
+			return err
+		}
+		out[rule.String] += n
+	}
+	return rows.Err()
 }
 
 // ActiveSince is when a policy of this digest was first in use; zero if it never was.
