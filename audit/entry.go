@@ -31,6 +31,7 @@ const (
 	KindLift     Kind = "hold_lifted"
 	KindRequest  Kind = "request_filed"
 	KindClosed   Kind = "request_closed"
+	KindAccess   Kind = "access_answered"
 	// What the log says of itself.
 	KindGap       Kind = "cosign_gap"
 	KindOrphan    Kind = "orphan_superseded"

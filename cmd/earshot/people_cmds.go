@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -117,7 +118,7 @@ func holdScope(h earshot.Hold) string {
 
 func newSubject(a *app) *cobra.Command {
 	return group("subject", "Tell earshot what is known of data subjects, and what they ask for",
-		newSubjectImport(a), newSubjectShow(a), newSubjectErase(a), newSubjectClose(a), newSubjectForget(a))
+		newSubjectImport(a), newSubjectShow(a), newSubjectAccess(a), newSubjectErase(a), newSubjectClose(a), newSubjectForget(a))
 }
 
 // subjectLine is a data subject as JSON Lines have it, with periods that people can write.
@@ -213,6 +214,44 @@ func newSubjectShow(a *app) *cobra.Command {
 		}
 		return json.NewEncoder(a.out).Encode(s)
 	})
+}
+
+func newSubjectAccess(a *app) *cobra.Command {
+	var out string
+	c := command("access ID", "Write everything that is held on a data subject into a zip file",
+		`Recordings with what was made from them, what was inferred, the person's settings, what the policies will do and
+when, in words, and the log's entries about the person, with a manifest of sums. That it was done is an entry. All
+recordings must have been planned at least once, so that it is known whose they are. Identify the person first, and
+hand the file over safely: it is all that there is.`, cobra.ExactArgs(1),
+		func(cmd *cobra.Command, args []string) error {
+			if out == "" {
+				return fmt.Errorf("%w: --out is mandatory: the zip file to write", errUsage)
+			}
+			i, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer i.close()
+			f, err := os.OpenFile(out, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+			if err != nil {
+				return fmt.Errorf("writing the answer: %w", err)
+			}
+			got, err := i.runner.Access(cmd.Context(), earshot.SubjectID(args[0]), f)
+			if err = errors.Join(err, f.Close()); err != nil {
+				return errors.Join(err, os.Remove(out)) // half an answer is none
+			}
+			if err := a.emit(got, func(w io.Writer) {
+				fmt.Fprintf(w, "%s: %d recordings, %d companions, %d log entries; %d recordings under a legal hold\n", out, got.Recordings, got.Companions, got.LogEntries, got.Held)
+			}); err != nil {
+				return err
+			}
+			if len(got.Missing) > 0 {
+				return fmt.Errorf("%w: %d recording(s) could not be read; the answer names them", errPartly, len(got.Missing))
+			}
+			return nil
+		})
+	c.Flags().StringVar(&out, "out", "", "zip file to write; mandatory, must not exist")
+	return c
 }
 
 func newSubjectErase(a *app) *cobra.Command {

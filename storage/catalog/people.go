@@ -226,3 +226,15 @@ func wrap(doing string, err error) error {
 	}
 	return fmt.Errorf("%s: %w", doing, err)
 }
+
+// Of lists the recordings of a data subject that are not gone, in order.
+func (d *DB) Of(ctx context.Context, subject earshot.SubjectID) ([]Row, error) {
+	out, err := d.page(ctx, "select "+rowColumns+" from recordings where gone_at = 0 and subject <> '' and subject = $1 order by bucket, key", string(subject))
+	return out, wrap("listing a data subject's recordings", err)
+}
+
+// Undecided counts recordings that no plan has looked at yet, so that nobody knows whose they are.
+func (d *DB) Undecided(ctx context.Context) (n int, err error) {
+	err = d.db.QueryRowContext(ctx, "select count(*) from recordings where gone_at = 0 and due_digest = ''").Scan(&n)
+	return n, wrap("counting recordings that were not looked at", err)
+}
