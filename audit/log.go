@@ -258,6 +258,23 @@ func (l *Log) ends(ctx context.Context) (bool, error) {
 	return Kind(o.kind) == KindClosing, err
 }
 
+// Tail lists the partial tiles that the published tree ends with. Wider ones will take their place;
+// until then they are all that holds the newest entries, and must not be deleted.
+func (l *Log) Tail() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []string
+	if w := int(l.size % tileWidth); w > 0 {
+		out = append(out, tilePath("entries", l.size>>tileHeight, w))
+	}
+	for level, hashes := range l.edge {
+		if len(hashes) > 0 {
+			out = append(out, tilePath(strconv.Itoa(level), l.size>>(tileHeight*(level+1)), len(hashes)))
+		}
+	}
+	return out
+}
+
 // Checkpoint gives the published tree's head, and its bytes as signed.
 func (l *Log) Checkpoint(ctx context.Context) (Checkpoint, []byte, error) {
 	signed, _, err := l.opts.Tiles.Get(ctx, "checkpoint")

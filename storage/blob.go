@@ -179,6 +179,22 @@ func (b *Bucket) SetLegalHold(ctx context.Context, id earshot.RecordingID, on bo
 	return nil
 }
 
+// Extend puts the newest version of an object under retention anew, for as long as the folder's
+// retention says of its key. It does nothing where the bucket has no object lock.
+func (f *Folder) Extend(ctx context.Context, key string) error {
+	var opts minio.PutObjectOptions
+	if f.lock(key, &opts); opts.Mode == "" {
+		return nil
+	}
+	err := again(ctx, func() error {
+		return f.bucket.core.Client.PutObjectRetention(ctx, f.bucket.name, f.prefix+key, minio.PutObjectRetentionOptions{Mode: &opts.Mode, RetainUntilDate: &opts.RetainUntilDate})
+	})
+	if err != nil {
+		return fmt.Errorf("extending a retention: %w", err)
+	}
+	return nil
+}
+
 // Objects streams every version and delete marker in the folder, the newest of a key first, with
 // keys that lack the folder's prefix.
 func (f *Folder) Objects(ctx context.Context) iter.Seq2[Version, error] {

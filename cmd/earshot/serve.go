@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -67,6 +68,16 @@ func (a *app) serve(ctx context.Context, i *installation, addr string) error {
 	server := &http.Server{Handler: endpoints(i, s, watch), ReadHeaderTimeout: 5 * time.Second}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(l) }()
+	ticking, stop := context.WithCancel(ctx)
+	published := make(chan struct{})
+	go func() {
+		defer close(published)
+		i.publishing(ticking, a.logger())
+	}()
+	defer func() {
+		stop()
+		<-published
+	}()
 	a.say("earshot serves on http://%s; %d policies are in force", l.Addr(), len(i.policies))
 	err = s.Run(ctx)
 	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -109,9 +120,42 @@ type watching struct {
 	last     atomic.Int64 // seconds since 1970 of the last reconcile
 }
 
+// publishEvery is how long an entry waits at most that nothing else publishes.
+const publishEvery = time.Minute
+
+// publishing publishes what nobody waits for (what was read, say), until ctx ends.
+func (i *installation) publishing(ctx context.Context, logger *slog.Logger) {
+	tick := time.NewTicker(publishEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if _, err := i.log.Publish(ctx); err != nil && ctx.Err() == nil {
+				logger.ErrorContext(ctx, "publishing the log", "err", err)
+			}
+		}
+	}
+}
+
+// renew keeps the newest entries from being deleted while no wider tile has taken their place.
+func (i *installation) renew(ctx context.Context) error {
+	tiles, err := i.tiles(ctx)
+	if err != nil {
+		return err
+	}
+	for _, key := range i.log.Tail() {
+		if err := tiles.Extend(ctx, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // reconcile compares every bucket of the policies with its last inventory.
 func (w *watching) reconcile(ctx context.Context, r *retention.Runner) (string, error) {
-	var errs []error
+	errs := []error{w.i.renew(ctx)}
 	var sum retention.Reconciled
 	for _, bucket := range r.Buckets() {
 		got, err := r.Reconcile(ctx, bucket, w.i.cfg.Inventory)

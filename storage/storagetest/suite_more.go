@@ -152,6 +152,27 @@ func testLock(t *testing.T, o storage.Options) {
 		t.Errorf("destroying it after the hold was lifted: %v", errs[0])
 	}
 	testRetention(t, o, b)
+	f := b.Folder("kept/", func(key string) time.Duration {
+		if key == "free" {
+			return 0
+		}
+		return time.Hour
+	})
+	for _, key := range []string{"free", "kept"} {
+		if ok, err := f.Create(t.Context(), key, []byte("x")); err != nil || !ok {
+			t.Fatal(ok, err)
+		}
+		if err := f.Extend(t.Context(), key); err != nil {
+			t.Errorf("extending the retention of %s: %v", key, err)
+		}
+		head, err := b.Head(t.Context(), "kept/"+key, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if locked, err := f.Locked(t.Context(), key, head.ID.Version); err != nil || locked != (key == "kept") {
+			t.Errorf("%s: locked %v, %v", key, locked, err)
+		}
+	}
 }
 
 func testRetention(t *testing.T, o storage.Options, b *storage.Bucket) {
