@@ -2,6 +2,9 @@ package audit
 
 import (
 	"context"
+	"iter"
+	"runtime"
+	"sync"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -21,27 +24,41 @@ type loaded struct {
 }
 
 // ahead is how many bundles are read before they are asked for.
-const ahead = 8
+const ahead = 16
 
-// bundles reads a log's bundles in order, and ahead of those who use them: hashing and looking at the
-// form of entries is half of the work, and needs nothing but the entry.
-func bundles(ctx context.Context, tiles Tiles, size int64) <-chan loaded {
-	out := make(chan loaded, ahead)
-	go func() {
-		defer close(out)
-		for at := int64(0); at < size; at += tileWidth {
-			b := load(ctx, tiles, at, int(min(tileWidth, size-at)))
-			select {
-			case out <- b:
-			case <-ctx.Done():
-				return
+// bundles reads a log's bundles in order, several at once and ahead of those who use them: reading,
+// hashing and looking at the form of entries is most of the work, and needs nothing but the bundle.
+func bundles(ctx context.Context, tiles Tiles, size int64) iter.Seq[loaded] {
+	return func(yield func(loaded) bool) {
+		ctx, stop := context.WithCancel(ctx)
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		defer stop()
+		queue := make(chan chan loaded, ahead)
+		wg.Go(func() {
+			defer close(queue)
+			atOnce := make(chan struct{}, runtime.GOMAXPROCS(0))
+			for at := int64(0); at < size; at += tileWidth {
+				one := make(chan loaded, 1)
+				select {
+				case queue <- one:
+				case <-ctx.Done():
+					return
+				}
+				atOnce <- struct{}{}
+				wg.Go(func() {
+					one <- load(ctx, tiles, at, int(min(tileWidth, size-at)))
+					<-atOnce
+				})
 			}
-			if b.err != nil || b.shape != nil {
+		})
+		for one := range queue {
+			b := <-one
+			if !yield(b) || b.err != nil || b.shape != nil {
 				return
 			}
 		}
-	}()
-	return out
+	}
 }
 
 func load(ctx context.Context, tiles Tiles, at int64, width int) loaded {

@@ -254,9 +254,7 @@ func (v *verification) entries() error {
 		return err
 	}
 	v.states = make(map[[16]byte]state, min(size, 1<<24))
-	ctx, stop := context.WithCancel(v.ctx)
-	defer stop()
-	for b := range bundles(ctx, v.tiles, size) {
+	for b := range bundles(v.ctx, v.tiles, size) {
 		if err := v.bundle(b); err != nil {
 			return err
 		}

@@ -191,7 +191,7 @@ after a crash the last batch may come twice, with the same ids.`, cobra.NoArgs,
 			q := query{after: from - 1}
 			q.intents = map[string]bool{}
 			n, last := 0, from
-			_, err = q.read(ctx, i, trust, func(index int64, _ audit.Entry, body []byte) error {
+			report, err := q.read(ctx, i, trust, func(index int64, _ audit.Entry, body []byte) error {
 				n, last = n+1, index+1
 				sent, err := hook.Add(ctx, index, body)
 				if err != nil || sent == 0 {
@@ -206,7 +206,15 @@ after a crash the last batch may come twice, with the same ids.`, cobra.NoArgs,
 				return err
 			}
 			a.say("%d entries sent", n)
-			return os.WriteFile(cursor, fmt.Appendf(nil, "%d\n", last), 0o600)
+			if err := os.WriteFile(cursor, fmt.Appendf(nil, "%d\n", last), 0o600); err != nil {
+				return fmt.Errorf("keeping how far it came: %w", err)
+			}
+			if n > 0 && b.bucket == "" {
+				whole, done := a.lazily(ctx)
+				defer done()
+				a.sayRead(ctx, whole, audit.KindExport, audit.Read{Entries: int64(n), Size: report.Checkpoint.Size, Format: "cloudevents"}, "")
+			}
+			return nil
 		})
 	b.flags(c)
 	c.Flags().StringVar(&to, "to", "", "address of the receiver; mandatory")
