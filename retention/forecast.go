@@ -117,6 +117,55 @@ func (r *Runner) eachLive(ctx context.Context, rules ruleset, at time.Time, do f
 	return nil
 }
 
+// HoldEffect is what a legal hold does.
+type HoldEffect struct {
+	earshot.Hold
+	Covers int `json:"covers"` // recordings
+	// Keeps counts those that would be deleted or redacted now if no hold covered them; KeptSince is since
+	// when the first of them would be gone.
+	Keeps     int       `json:"keeps"`
+	KeptSince time.Time `json:"kept_since,omitzero"`
+}
+
+// HoldEffects tells what each standing hold keeps from being deleted or redacted, and since when.
+func (r *Runner) HoldEffects(ctx context.Context) ([]HoldEffect, error) {
+	holds, err := r.o.Catalog.Holds(ctx, false)
+	if err != nil || len(holds) == 0 {
+		return nil, err
+	}
+	at := r.now()
+	out := make([]HoldEffect, len(holds))
+	place := map[string]int{}
+	for i, h := range holds {
+		out[i].Hold, place[h.ID] = h, i
+	}
+	err = r.eachLive(ctx, r.rules, at, func(_ catalog.Row, f earshot.Facts) error {
+		covering := f.Holds
+		if len(covering) == 0 {
+			return nil
+		}
+		f.Holds = nil
+		d := r.rules.decide(f, at)
+		for _, h := range covering {
+			e := &out[place[h.ID]]
+			e.Covers++
+			if !destroys(d) {
+				continue
+			}
+			e.Keeps++
+			since := d.Since
+			if since.Before(h.PlacedAt) {
+				since = h.PlacedAt
+			}
+			if e.KeptSince.IsZero() || since.Before(e.KeptSince) {
+				e.KeptSince = since
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
 // firstAct is when something is first deleted or redacted, from `at` on.
 func (s ruleset) firstAct(f earshot.Facts, at time.Time) (when time.Time, what earshot.Disposition, ok bool) {
 	for range maxSteps {

@@ -190,9 +190,11 @@ after a crash the last batch may come twice, with the same ids.`, cobra.NoArgs,
 			hook := &export.Webhook{URL: to, Origin: trust.Origin()}
 			q := query{after: from - 1}
 			q.intents = map[string]bool{}
-			n, last := 0, from
-			report, err := q.read(ctx, i, trust, func(index int64, _ audit.Entry, body []byte) error {
-				n, last = n+1, index+1
+			n, news, last := 0, 0, from
+			report, err := q.read(ctx, i, trust, func(index int64, e audit.Entry, body []byte) error {
+				if n, last = n+1, index+1; e.Kind != audit.KindExport { // or each sending would be news to the next
+					news++
+				}
 				sent, err := hook.Add(ctx, index, body)
 				if err != nil || sent == 0 {
 					return err
@@ -209,7 +211,7 @@ after a crash the last batch may come twice, with the same ids.`, cobra.NoArgs,
 			if err := os.WriteFile(cursor, fmt.Appendf(nil, "%d\n", last), 0o600); err != nil {
 				return fmt.Errorf("keeping how far it came: %w", err)
 			}
-			if n > 0 && b.bucket == "" {
+			if news > 0 && b.bucket == "" {
 				whole, done := a.lazily(ctx)
 				defer done()
 				a.sayRead(ctx, whole, audit.KindExport, audit.Read{Entries: int64(n), Size: report.Checkpoint.Size, Format: "cloudevents"}, "")

@@ -79,13 +79,32 @@ func newHoldLift(a *app) *cobra.Command {
 }
 
 func newHoldList(a *app) *cobra.Command {
-	var all bool
+	var all, effects bool
 	c := command("list", "List legal holds", "", cobra.NoArgs, func(cmd *cobra.Command, _ []string) error {
 		i, err := a.open(cmd.Context())
 		if err != nil {
 			return err
 		}
 		defer i.close()
+		if effects {
+			found, err := i.runner.HoldEffects(cmd.Context())
+			if err != nil {
+				return err
+			}
+			for _, h := range found {
+				if err := a.emit(h, func(w io.Writer) {
+					fmt.Fprintf(w, "%s  %s  since %s by %s  %s\n", h.ID, h.Matter, h.PlacedAt.Format(time.DateOnly), h.PlacedBy, holdScope(h.Hold))
+					fmt.Fprintf(w, "    covers %d recordings; keeps %d from being deleted or redacted", h.Covers, h.Keeps)
+					if h.Keeps > 0 {
+						fmt.Fprintf(w, ", the first since %s", h.KeptSince.Format(time.DateOnly))
+					}
+					fmt.Fprintln(w)
+				}); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
 		holds, err := i.db.Holds(cmd.Context(), all)
 		if err != nil {
 			return err
@@ -100,6 +119,7 @@ func newHoldList(a *app) *cobra.Command {
 		return nil
 	})
 	c.Flags().BoolVar(&all, "all", false, "those that were lifted too")
+	c.Flags().BoolVar(&effects, "effects", false, "what each standing hold keeps from being deleted, and since when")
 	return c
 }
 
