@@ -105,3 +105,51 @@ func TestAnAnswerHoldsAllOfOnePersonAndNothingOfOthers(t *testing.T) {
 		t.Errorf("of somebody unknown: %+v, %v", none, err)
 	}
 }
+
+// TestATranscriptThatOutlivedItsClipIsFound: somebody deleted the clip and nothing else.
+func TestATranscriptThatOutlivedItsClipIsFound(t *testing.T) {
+	w := newWorld(t, storagetest.Embedded(t), true, false)
+	clip := w.record("s1", "gone", 5, 300)
+	w.record("s1", "there", 5, 300)
+	p := w.mustStart()
+	defer p.stop()
+	look := func() map[string]int {
+		got := map[string]int{}
+		if err := p.runner.Orphans(t.Context(), func(o retention.Orphan) error {
+			got[o.Class]++
+			if !strings.Contains(o.Key, "gone") {
+				t.Errorf("%s is no orphan", o.Key)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if err := p.runner.Orphans(t.Context(), func(retention.Orphan) error { return nil }); !errors.Is(err, retention.ErrUnscanned) {
+		t.Errorf("before a scan: %v, want ErrUnscanned", err)
+	}
+	scan := func() {
+		w.now = w.now.AddDate(0, 0, 1) // the store's clock is not ours to set
+		if _, err := p.runner.Scan(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	scan()
+	if got := look(); len(got) > 0 {
+		t.Fatalf("%v, want none", got)
+	}
+	left, err := w.plain.Present(t.Context(), clip)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range left.Versions {
+		if errs := w.plain.Destroy(t.Context(), []earshot.RecordingID{v.ID}); errs[0] != nil {
+			t.Fatal(errs[0])
+		}
+	}
+	scan()
+	if got := look(); got["transcript"] != 1 || got["voiceprint"] != 1 || got["event"] != 1 {
+		t.Errorf("%v, want a transcript, a voiceprint and an event", got)
+	}
+}

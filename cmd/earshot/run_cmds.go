@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"earshot"
 	"earshot/retention"
@@ -29,8 +30,10 @@ func (a *app) settle(ctx context.Context, i *installation) error {
 }
 
 func newScan(a *app) *cobra.Command {
-	return command("scan [POLICY...]", "List the recordings in the scopes of policies into the catalog",
-		"A scan that is cut off goes on where it stopped. Nothing in the store is changed.", cobra.ArbitraryArgs,
+	var orphans bool
+	c := command("scan [POLICY...]", "List the recordings in the scopes of policies into the catalog",
+		`A scan that is cut off goes on where it stopped. Nothing in the store is changed. With --orphans companions whose
+recording is not in the catalog are listed too: transcripts that outlived their clips.`, cobra.ArbitraryArgs,
 		func(cmd *cobra.Command, args []string) error {
 			i, err := a.open(cmd.Context())
 			if err != nil {
@@ -49,8 +52,17 @@ func newScan(a *app) *cobra.Command {
 					return err
 				}
 			}
-			return err
+			if err != nil || !orphans {
+				return err
+			}
+			return i.runner.Orphans(cmd.Context(), func(o retention.Orphan) error {
+				return a.emit(o, func(w io.Writer) {
+					fmt.Fprintf(w, "orphan: %s s3://%s/%s, %s, since %s\n", o.Class, o.Bucket, o.Key, byteText(o.Size), o.StoredAt.Format(time.DateOnly))
+				})
+			})
 		})
+	c.Flags().BoolVar(&orphans, "orphans", false, "list companions whose recording is gone")
+	return c
 }
 
 func newPlan(a *app) *cobra.Command {
