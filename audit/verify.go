@@ -175,6 +175,60 @@ func (v *verification) rotation(n int64, body []byte) {
 	v.rotated = append(v.rotated, before, after)
 }
 
+// beyond looks at the objects that the signed tree does not cover. Publishing writes tiles and then
+// checkpoints/SIZE before the checkpoint, and where witnesses are missing it waits there; but a larger
+// tree that was published says that an older checkpoint was put back.
+func (v *verification) beyond() error {
+	size := v.report.Checkpoint.Size
+	if signed, _, err := v.tiles.Get(v.ctx, "checkpoint"); err == nil { // somebody may have published while we read
+		if c, err := v.trust.open(signed); err == nil && c.Size > size {
+			size = c.Size
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	heads, folder := v.checkpoints, "checkpoints/"
+	if v.trust.quorum != "" { // a tree that the quorum has not seen is not published
+		heads, folder = v.cosigned, "cosigned/"
+	}
+	larger := false
+	for n := range heads {
+		if n <= size {
+			continue
+		}
+		signed, _, err := v.tiles.Get(v.ctx, folder+strconv.FormatInt(n, 10))
+		if err != nil {
+			return err
+		}
+		_, err = v.trust.Open(signed)
+		larger = true
+		if err != nil {
+			v.report.find("%s%d: %v", folder, n, err)
+			continue
+		}
+		v.report.findBeyond("%s%d: beyond the signed tree of %d entries: an older checkpoint was put in the place of a newer one, or publishing was cut off at its last step", folder, n, size)
+	}
+	unfinished := 0
+	for name, widths := range v.widths {
+		for _, w := range widths {
+			covered, err := covers(tilePath(name.level, name.index, w), size)
+			switch {
+			case err != nil:
+				return err
+			case covered: // published while we read
+			case larger:
+				v.report.findBeyond("%s: beyond the signed tree of %d entries", tilePath(name.level, name.index, w), size)
+			default:
+				unfinished++
+			}
+		}
+	}
+	if unfinished > 0 {
+		v.report.Notes = append(v.report.Notes, fmt.Sprintf("%d tiles lie beyond the signed tree: publishing is under way, was cut off, or waits for witnesses", unfinished))
+	}
+	return nil
+}
+
 // olderKeys looks again at checkpoints that were signed by former keys, now that the entries have
 // said which those were. The entries are believed here since the current key has signed for them.
 func (v *verification) olderKeys() {
@@ -276,16 +330,8 @@ func (v *verification) entries() error {
 		v.report.find("root mismatch: the entries give the root %v, the signed checkpoint says %v", got, v.report.Checkpoint.Root)
 	}
 	v.olderKeys()
-	for name, widths := range v.widths {
-		for _, w := range widths {
-			v.report.findBeyond("%s: beyond the signed tree of %d entries", tilePath(name.level, name.index, w), size)
-		}
-	}
-	for n := range v.cosigned {
-		v.report.findBeyond("cosigned/%d: beyond the signed tree of %d entries", n, size)
-	}
-	for n := range v.checkpoints {
-		v.report.findBeyond("checkpoints/%d: beyond the signed tree of %d entries", n, size)
+	if err := v.beyond(); err != nil {
+		return err
 	}
 	for _, s := range v.states {
 		if s&seenIntent != 0 && s&answered == 0 {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"earshot"
+	"earshot/audit"
 	"earshot/policies"
 
 	"github.com/spf13/cobra"
@@ -46,6 +47,9 @@ approved already. Several conditions narrow a hold.`, cobra.NoArgs,
 			}
 			defer i.close()
 			placed, err := i.runner.PlaceHold(cmd.Context(), h)
+			if errors.Is(err, audit.ErrUncosigned) || errors.Is(err, audit.ErrDisputed) {
+				return fmt.Errorf("%w: %s is placed, and protects; its entry in the log waits: %w", errPartly, placed.ID, err)
+			}
 			if err != nil {
 				return err
 			}
