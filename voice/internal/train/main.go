@@ -1,0 +1,52 @@
+// Command train rebuilds the embedded networks of package voice from recordings, with fixed seeds,
+// and measures them on speakers that they have not heard.
+//
+//	train -data DIR [-out DIR] wake|child|eval
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "train:", err)
+		os.Exit(1)
+	}
+}
+
+// words that the built-in networks know, in the order of their columns.
+func builtIn() []string { return []string{"alexa", "computer", "jarvis", "smart mirror", "snowboy"} }
+
+func run(ctx context.Context, args []string) error {
+	fs := flag.NewFlagSet("train", flag.ContinueOnError)
+	data := fs.String("data", dataDir(), "where the recordings and their tables are")
+	out := fs.String("out", "voice/models", "where the networks go")
+	seed := fs.Uint64("seed", 1, "seed of one network")
+	steps := fs.Int("steps", 2400, "steps of training")
+	all := fs.Bool("all", false, "train on all speakers, those for the test too: nothing can be measured then")
+	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	switch fs.Arg(0) {
+	case "wake":
+		return teachWake(ctx, *data, filepath.Join(*out, fmt.Sprintf("wake-%d.net", *seed)), builtIn(), *seed, *steps, *all)
+	default:
+		return errors.New("say what: wake, child or eval")
+	}
+}
+
+func dataDir() string {
+	if d := os.Getenv("EARSHOT_TESTDATA"); d != "" {
+		return d
+	}
+	return filepath.Join("..", "shared", "data")
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"earshot/voice/internal/sound"
+	"earshot/voice/internal/wake"
+)
+
+// lesson makes teaching material of the words and sentences that keep allows.
+func lesson(names []string, words []spoken, sentences []sentence, keep func(spoken) bool, use func(sentence) bool) wake.Lesson {
+	mel := sound.NewMel()
+	l := wake.Lesson{Clips: make([][][]wake.Clip, len(names))}
+	for i, name := range names {
+		by := map[string][]wake.Clip{}
+		var order []string
+		for _, w := range words {
+			if w.word != name || !keep(w) {
+				continue
+			}
+			if by[w.cluster] == nil {
+				order = append(order, w.cluster)
+			}
+			for _, speed := range []float64{0.92, 1, 1.08} {
+				by[w.cluster] = append(by[w.cluster], clip(mel, w, speed))
+			}
+		}
+		for _, c := range order {
+			l.Clips[i] = append(l.Clips[i], by[c])
+		}
+	}
+	for _, s := range sentences {
+		if use(s) {
+			if p := trimmed(mel, s.pcm); p != nil {
+				l.Speech = append(l.Speech, p)
+			}
+		}
+	}
+	return l
+}
+
+// clip makes mel spectra of a take with 0.4 s around it, at another speed.
+func clip(mel *sound.Mel, w spoken, speed float64) wake.Clip {
+	from := max(0, w.onset-400) * sound.Rate / 1000
+	to := min(len(w.pcm), (w.offset+400)*sound.Rate/1000)
+	pcm := sound.Speed(w.pcm[from:to], speed)
+	frame := func(ms int) int { return int(float64(ms*sound.Rate/1000-from)/speed/sound.Hop + 0.5) }
+	return wake.Clip{Powers: mel.Powers(pcm, nil), Onset: frame(w.onset), Offset: min(frame(w.offset), sound.Frames(len(pcm)))}
+}
+
+// trimmed is the mel spectra from the first to the last frame of speech, and 80 ms around.
+func trimmed(mel *sound.Mel, pcm []float32) []float32 {
+	p := mel.Powers(pcm, nil)
+	n := len(p) / sound.Bands
+	level, active := make([]float32, n), make([]bool, n)
+	sound.Decibels(p, level)
+	sound.Active(level, active, make([]float32, 0, n))
+	first := slices.Index(active, true)
+	last := n - 1
+	for last > first && !active[last] {
+		last--
+	}
+	if first < 0 || last-first < 30 {
+		return nil
+	}
+	return p[max(0, first-8)*sound.Bands : min(n, last+9)*sound.Bands]
+}
+
+// teachWake trains one network and writes it.
+func teachWake(ctx context.Context, root, out string, names []string, seed uint64, steps int, everything bool) error {
+	words, err := loadWords(root)
+	if err != nil {
+		return err
+	}
+	sentences, err := loadSentences(root)
+	if err != nil {
+		return err
+	}
+	l := lesson(names, words, sentences,
+		func(w spoken) bool { return everything || w.split == "train" },
+		func(s sentence) bool { return everything || s.part == "train" })
+	began, sum := time.Now(), 0.0
+	m, err := wake.Teach(ctx, l, wake.Course{Steps: steps, Seed: seed, Progress: func(step int, loss float64) {
+		if sum += loss; step%100 == 99 {
+			fmt.Fprintf(os.Stderr, "%s step %d loss %.4f, %.0f s\n", out, step+1, sum/100, time.Since(began).Seconds())
+			sum = 0
+		}
+	}})
+	if err != nil {
+		return err
+	}
+	text, err := m.Encode()
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(out, text, 0o644)
+}

@@ -1,0 +1,281 @@
+package wake
+
+import (
+	"math"
+
+	"earshot/voice/internal/net"
+	"earshot/voice/internal/sound"
+)
+
+// Step is the detector's step in frames: one answer for 20 ms.
+const Step = 2
+
+// Word is one of the words that a network knows.
+type Word struct {
+	Name string `json:"name"`
+	// Window is about 70 % of the word's usual length, in steps of 20 ms. The score is the best
+	// mean of the word's probability over a window.
+	Window int `json:"window"`
+	// From Found on a score means found, from Uncertain on uncertain. 0 to 1.
+	Found     float32 `json:"found"`
+	Uncertain float32 `json:"uncertain"`
+}
+
+// Hit is one occurrence. Times are in frames of 10 ms; the wide ones are for erasing.
+type Hit struct {
+	Word            int
+	Onset, Offset   int
+	WideOn, WideOff int
+	Score           float32
+}
+
+// Detector listens for the words of its networks, whose answers it averages. One Detector serves
+// one goroutine.
+type Detector struct {
+	Words  []Word
+	nets   []*net.Runner
+	width  int
+	level  leveller
+	input  []float32
+	prob   []float32 // [step][word+1], the first is background
+	one    []float32
+	means  []float32
+	energy []float32
+}
+
+// NewDetector makes a detector of networks with the same words.
+func NewDetector(words []Word, models ...*net.Model) *Detector {
+	d := &Detector{Words: words, width: len(words) + 1, one: make([]float32, len(words)+1)}
+	for _, m := range models {
+		d.nets = append(d.nets, net.NewRunner(m))
+	}
+	return d
+}
+
+// Long recordings are heard in pieces that overlap, for the level is taken over a piece.
+const (
+	piece  = 1200 // frames
+	margin = 150  // at each inner border, more than the networks look ahead
+)
+
+// Scan fills the detector with the probabilities for power mel spectra. It allocates only where a
+// recording is longer than any before.
+func (d *Detector) Scan(powers []float32) {
+	frames := len(powers) / sound.Bands
+	steps := (frames + Step - 1) / Step
+	d.prob = sized(d.prob, steps*d.width)
+	clear(d.prob)
+	if frames <= piece {
+		d.hear(powers, 0, 0, frames)
+	} else {
+		for from := 0; ; from += piece - 2*margin {
+			to := min(frames, from+piece)
+			first, last := from+margin, to-margin
+			if from == 0 {
+				first = 0
+			}
+			if to == frames {
+				last = frames
+			}
+			d.hear(powers[from*sound.Bands:to*sound.Bands], from, first, last)
+			if to == frames {
+				break
+			}
+		}
+	}
+	d.energy = sized(d.energy, steps)
+	for s := range steps {
+		sum := float32(0)
+		for _, p := range powers[s*Step*sound.Bands : (s*Step+1)*sound.Bands] {
+			sum += p
+		}
+		d.energy[s] = float32(10 * math.Log10(float64(sum/sound.Bands)+1e-12))
+	}
+}
+
+// hear adds the mean probabilities of a piece that begins at frame from, for frames first to last.
+func (d *Detector) hear(powers []float32, from, first, last int) {
+	d.input = sized(d.input, len(powers))
+	d.level.level(powers, d.input)
+	for _, n := range d.nets {
+		out, rows := n.Run(d.input, len(powers)/sound.Bands, nil)
+		columns := len(out) / rows
+		for r := range rows {
+			at := from/Step + r
+			if at*Step < first || at*Step >= last {
+				continue
+			}
+			net.Softmax(out[r*columns:r*columns+d.width], d.one)
+			for c, p := range d.one {
+				d.prob[at*d.width+c] += p / float32(len(d.nets))
+			}
+		}
+	}
+}
+
+func sized(s []float32, n int) []float32 {
+	if cap(s) < n {
+		return make([]float32, n)
+	}
+	return s[:n]
+}
+
+// Best is the best score of a word and its place, whatever the thresholds.
+func (d *Detector) Best(word int) Hit {
+	d.smooth(word)
+	at := 0
+	for s := range d.means {
+		if d.means[s] > d.means[at] {
+			at = s
+		}
+	}
+	return d.hit(word, at)
+}
+
+// Hits lists the occurrences of all words from their Uncertain thresholds on, by time. Where two
+// words claim the same stretch, the higher score has it.
+func (d *Detector) Hits() []Hit {
+	var all []Hit
+	for w := range d.Words {
+		d.smooth(w)
+		for {
+			at := 0
+			for s := range d.means {
+				if d.means[s] > d.means[at] {
+					at = s
+				}
+			}
+			if len(d.means) == 0 || d.means[at] < max(d.Words[w].Uncertain, 0.01) {
+				break
+			}
+			all = append(all, d.hit(w, at))
+			n := d.Words[w].Window * 3 / 2
+			for s := max(0, at-n); s < min(len(d.means), at+n+1); s++ {
+				d.means[s] = -1
+			}
+		}
+	}
+	return settle(all)
+}
+
+// settle keeps, of hits that overlap by more than half of the shorter, the one with the best score.
+func settle(all []Hit) []Hit {
+	for i := range all { // few: insertion sort by score
+		for j := i; j > 0 && all[j].Score > all[j-1].Score; j-- {
+			all[j], all[j-1] = all[j-1], all[j]
+		}
+	}
+	var kept []Hit
+	for _, h := range all {
+		free := true
+		for _, k := range kept {
+			common := min(h.Offset, k.Offset) - max(h.Onset, k.Onset)
+			if 2*common > min(h.Offset-h.Onset, k.Offset-k.Onset) {
+				free = false
+			}
+		}
+		if free {
+			kept = append(kept, h)
+		}
+	}
+	for i := range kept {
+		for j := i; j > 0 && kept[j].Onset < kept[j-1].Onset; j-- {
+			kept[j], kept[j-1] = kept[j-1], kept[j]
+		}
+	}
+	return kept
+}
+
+// smooth takes the moving mean of a word's probability over its window.
+func (d *Detector) smooth(word int) {
+	steps := len(d.prob) / d.width
+	d.means = sized(d.means, steps)
+	n := max(1, d.Words[word].Window)
+	sum := float32(0)
+	for s := -(n / 2); s < steps; s++ {
+		if in := s + n/2; in < steps {
+			sum += d.prob[in*d.width+word+1]
+		}
+		if out := s + n/2 - n; out >= 0 {
+			sum -= d.prob[out*d.width+word+1]
+		}
+		if s >= 0 {
+			d.means[s] = max(0, sum/float32(n))
+		}
+	}
+}
+
+const (
+	reportLevel = 0.3  // of the local peak: where the word is
+	eraseLevel  = 0.15 // of the local peak: where it may be
+	bridge      = 8    // steps of less probability within a word
+	reach       = 15   // steps that a boundary may move to the next valley of energy
+)
+
+// hit makes an occurrence of the window around step at.
+func (d *Detector) hit(word, at int) Hit {
+	steps := len(d.prob) / d.width
+	q := func(s int) float32 { return d.prob[s*d.width+word+1] }
+	n := max(1, d.Words[word].Window)
+	seed := at
+	for s := max(0, at-n/2); s < min(steps, at+n/2+1); s++ {
+		if q(s) > q(seed) {
+			seed = s
+		}
+	}
+	walk := func(level float32, dir int) int {
+		last, gap := seed, 0
+		for s := seed + dir; s >= 0 && s < steps; s += dir {
+			if q(s) >= level {
+				last, gap = s, 0
+				continue
+			}
+			if gap++; gap > bridge {
+				break
+			}
+		}
+		return last
+	}
+	peak := max(q(seed), 1e-6)
+	h := Hit{Word: word, Score: d.means[at]}
+	a, b := d.valley(walk(reportLevel*peak, -1), walk(reportLevel*peak, 1))
+	h.Onset, h.Offset = a*Step, (b+1)*Step
+	a, b = d.valley(walk(eraseLevel*peak, -1), walk(eraseLevel*peak, 1))
+	h.WideOn, h.WideOff = a*Step, (b+1)*Step
+	return h
+}
+
+// valley moves the boundaries outwards while the sound stays loud, at most reach steps: a word is
+// not cut within a vowel. Where it stays loud all that way, the boundary stays.
+func (d *Detector) valley(a, b int) (int, int) {
+	e := d.energy
+	top := e[a]
+	for s := a; s <= b; s++ {
+		top = max(top, e[s])
+	}
+	floor := d.floor()
+	limit := max(floor+6, top-28)
+	i := a
+	for i > 0 && a-i < reach && e[i-1] > limit {
+		i--
+	}
+	j := b
+	for j < len(e)-1 && j-b < reach && e[j+1] > limit {
+		j++
+	}
+	if a-i >= reach {
+		i = a
+	}
+	if j-b >= reach {
+		j = b
+	}
+	return i, j
+}
+
+// floor is the tenth percentile of the energy.
+func (d *Detector) floor() float32 {
+	d.one = d.one[:d.width]
+	d.input = sized(d.input, len(d.energy))
+	copy(d.input, d.energy)
+	return tenth(d.input[:len(d.energy)])
+}
