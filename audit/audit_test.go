@@ -394,6 +394,30 @@ func TestWhatEntriesSayTogether(t *testing.T) {
 	}
 }
 
+// TestAnOpenCertificateIsAboutTheRecordingItNames: with the subject's key in it, naming another
+// recording is found out.
+func TestAnOpenCertificateIsAboutTheRecordingItNames(t *testing.T) {
+	f := newFixture(t)
+	key := []byte("0123456789abcdef0123456789abcdef")
+	tags, err := audit.NewTagger(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := entry(t, audit.KindIntent, 1)
+	in.Intent.Recording = tags.Of(key).Tag("recording", in.ID, "b/mine.wav")
+	f.head.say(leafOf(t, in), leafOf(t, entry(t, audit.KindOutcome, 1)))
+	f.publish(t)
+	for name, want := range map[string]bool{"mine.wav": true, "other.wav": false} {
+		c, err := f.log.Certify(t.Context(), audit.Subject{Intent: 0, Outcome: 1, Opening: &audit.Opening{Bucket: "b", Key: name, TagKey: key}})
+		if want && err != nil || !want && !errors.Is(err, audit.ErrUnverified) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if v, err := c.Verify(audit.TrustKey(f.keys.Verifier)); want && (err != nil || v.Recording != "b/mine.wav") {
+			t.Errorf("%s: %q, %v", name, v.Recording, err)
+		}
+	}
+}
+
 func TestCertificate(t *testing.T) {
 	f := newFixture(t)
 	f.act(t, 0, 300)

@@ -48,6 +48,9 @@ type Proved struct {
 type Opening struct {
 	Bucket string `json:"bucket"`
 	Key    string `json:"key"`
+	// TagKey is the data subject's key. With it the certificate proves which recording it is about;
+	// whoever has it finds all entries of that person in the log.
+	TagKey []byte `json:"tag_key,omitempty"`
 }
 
 // Prove gives the entry at index with its proof under the published tree.
@@ -183,7 +186,10 @@ func Certify(ctx context.Context, tiles Tiles, trust *Trust, now time.Time, s Su
 type Verdict struct {
 	Intent, Outcome Entry
 	Verification    *Entry
-	Checkpoint      Checkpoint // the larger of the two trees
+	Checkpoint      Checkpoint // the larger of the trees
+	// Recording is what the entries are proved to be about, as bucket/key; empty where the certificate
+	// does not carry the key that proves it.
+	Recording string
 }
 
 // errUnrelated is wrapped in ErrUnverified.
@@ -209,6 +215,16 @@ func (c Certificate) Verify(trust *Trust) (Verdict, error) {
 	v := Verdict{Intent: intent, Outcome: outcome, Checkpoint: first}
 	if second.Size > first.Size {
 		v.Checkpoint = second
+	}
+	if o := c.Opening; o != nil && len(o.TagKey) > 0 {
+		t, err := NewTagger(o.TagKey)
+		if err != nil {
+			return Verdict{}, fmt.Errorf("certificate: %w: %w", ErrUnverified, err)
+		}
+		v.Recording = o.Bucket + "/" + o.Key
+		if t.Of(o.TagKey).Tag("recording", intent.ID, v.Recording) != intent.Intent.Recording {
+			return Verdict{}, fmt.Errorf("certificate: %w: its entries are about another recording than the one it names", ErrUnverified)
+		}
 	}
 	if c.Verification != nil {
 		e, at, err := c.Verification.Verify(trust)

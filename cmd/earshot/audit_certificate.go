@@ -51,7 +51,7 @@ and as a page to print; the JSON is the certificate. A certificate names the rec
 				if d.seq >= 0 && action.Seq != d.seq {
 					continue
 				}
-				if err := a.drawCertificate(cmd.Context(), i, action, d.issuer, d.out); err != nil {
+				if err := a.drawCertificate(cmd.Context(), i, action, d); err != nil {
 					return err
 				}
 			}
@@ -63,6 +63,7 @@ and as a page to print; the JSON is the certificate. A certificate names the rec
 	f.IntVar(&d.seq, "seq", -1, "of the run only the action with this number")
 	f.StringVar(&d.request, "request", "", "certificates of everything done to the data subject's recordings since this request")
 	f.StringVar(&d.out, "out", "", "folder for the files (default: one certificate to stdout)")
+	f.BoolVar(&d.open, "open", false, "put the data subject's key in, so that a certificate proves which recording it is about (for the person's own hands)")
 	f.StringVar(&d.issuer, "issuer", "", "who issues the certificates, for people to read")
 	return c
 }
@@ -71,6 +72,7 @@ and as a page to print; the JSON is the certificate. A certificate names the rec
 type drawing struct {
 	recording, run, request, out, issuer string
 	seq                                  int
+	open                                 bool
 }
 
 func (d *drawing) actions(ctx context.Context, i *installation) ([]earshot.Action, error) {
@@ -120,7 +122,7 @@ func (i *installation) lastAction(ctx context.Context, url string) ([]earshot.Ac
 	return nil, fmt.Errorf("nothing was done to that recording by a run: there is nothing to certify")
 }
 
-func (i *installation) certify(ctx context.Context, action earshot.Action, issuer string) (audit.Certificate, error) {
+func (i *installation) certify(ctx context.Context, action earshot.Action, d drawing) (audit.Certificate, error) {
 	intent, outcome, ok, err := i.db.Places(ctx, action.Run, action.Seq)
 	if err != nil {
 		return audit.Certificate{}, err
@@ -134,8 +136,16 @@ func (i *installation) certify(ctx context.Context, action earshot.Action, issue
 	}
 	base := intent - first
 	s := audit.Subject{
-		VKey: then.keys.VKey, Issuer: issuer, Intent: first, Outcome: outcome - base, Residuals: i.cfg.Residuals,
+		VKey: then.keys.VKey, Issuer: d.issuer, Intent: first, Outcome: outcome - base, Residuals: i.cfg.Residuals,
 		Opening: &audit.Opening{Bucket: action.Recording.ID.Bucket, Key: action.Recording.ID.Key},
+	}
+	if d.open {
+		if action.Recording.Subject == "" {
+			return audit.Certificate{}, fmt.Errorf("%w: --open: that recording has no data subject, and so no key of its own", errUsage)
+		}
+		if s.Opening.TagKey, err = i.runner.DiscloseKey(ctx, action.Recording.Subject, "certificate"); err != nil {
+			return audit.Certificate{}, err
+		}
 	}
 	for _, verifier := range []string{sameCredentials, ownCredentials} {
 		at, ok, err := i.db.Head().Index(ctx, retention.VerificationID(action, verifier))
@@ -153,8 +163,9 @@ func (i *installation) certify(ctx context.Context, action earshot.Action, issue
 	return audit.Certify(ctx, tiles, trust, time.Now(), s)
 }
 
-func (a *app) drawCertificate(ctx context.Context, i *installation, action earshot.Action, issuer, out string) error {
-	c, err := i.certify(ctx, action, issuer)
+func (a *app) drawCertificate(ctx context.Context, i *installation, action earshot.Action, d drawing) error {
+	out := d.out
+	c, err := i.certify(ctx, action, d)
 	if err != nil {
 		return err
 	}

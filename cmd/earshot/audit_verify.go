@@ -333,11 +333,17 @@ func (a *app) verifyCertificate(file string, b believing) error {
 	}
 	return a.emit(map[string]any{
 		"verified": true, "title": v.Title(), "wording": v.Wording(), "log": c.Log, "entries": v.Checkpoint.Size,
-		"vkey_from_certificate": stated, "cosigned": v.Checkpoint.Cosigned, "verification": v.Second(),
+		"vkey_from_certificate": stated, "cosigned": v.Checkpoint.Cosigned, "verification": v.Second(), "recording": v.Recording,
 	}, func(w io.Writer) {
 		fmt.Fprintf(w, "%s\n%s\n", v.Title(), v.Wording())
 		if s := v.Second(); s != "" {
 			fmt.Fprintln(w, s)
+		}
+		switch {
+		case v.Recording != "":
+			fmt.Fprintf(w, "it is about s3://%s: the key in it proves that\n", v.Recording)
+		case c.Opening != nil:
+			fmt.Fprintf(w, "that it is about s3://%s/%s is the issuer's word: a certificate drawn with --open proves it\n", c.Opening.Bucket, c.Opening.Key)
 		}
 		fmt.Fprintf(w, "the log %s holds these entries under its checkpoint of %d entries\n", c.Log, v.Checkpoint.Size)
 		fmt.Fprintf(w, "witnesses: %s\n", trust.Quorum())

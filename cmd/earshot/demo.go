@@ -171,7 +171,7 @@ func (a *app) demoCertificate(ctx context.Context, i *installation, run earshot.
 		if action.Decision.Disposition != earshot.Delete {
 			continue
 		}
-		c, err := i.certify(ctx, action, "earshot demo")
+		c, err := i.certify(ctx, action, drawing{issuer: "earshot demo"})
 		if err != nil {
 			return err
 		}

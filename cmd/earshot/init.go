@@ -10,6 +10,7 @@ import (
 
 	"earshot/audit"
 	"earshot/policies/packs"
+	"earshot/storage"
 	"earshot/storage/catalog"
 
 	"github.com/spf13/cobra"
@@ -75,6 +76,8 @@ func (a *app) initialise(ctx context.Context, dir string, o initOptions) error {
 	if _, err := os.Stat(path); err == nil {
 		return fmt.Errorf("%s exists already; init changes nothing", path)
 	}
+	_, statErr := os.Stat(dir)
+	existed := statErr == nil
 	for _, d := range []string{dir, filepath.Join(dir, "policies"), filepath.Join(dir, "spool")} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return fmt.Errorf("making the installation's folder: %w", err)
@@ -104,7 +107,16 @@ func (a *app) initialise(ctx context.Context, dir string, o initOptions) error {
 		return err
 	}
 	a.configPath = path
-	return a.createLog(ctx, o.origin)
+	if err := a.createLog(ctx, o.origin); err != nil {
+		if !existed { // half an installation is none
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
+		if errors.Is(err, storage.ErrNotFound) {
+			err = fmt.Errorf("%w: make the bucket earshot-log first, with object lock and so with versions, and call init again", err)
+		}
+		return err
+	}
+	return nil
 }
 
 // withBucket puts a bucket's name into the scope of a pack.
