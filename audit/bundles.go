@@ -26,6 +26,9 @@ type loaded struct {
 // ahead is how many bundles are read before they are asked for.
 const ahead = 16
 
+// readAtOnce is how many bundles are asked for at a time at least.
+const readAtOnce = 4
+
 // bundles reads a log's bundles in order, several at once and ahead of those who use them: reading,
 // hashing and looking at the form of entries is most of the work, and needs nothing but the bundle.
 func bundles(ctx context.Context, tiles Tiles, size int64) iter.Seq[loaded] {
@@ -37,7 +40,7 @@ func bundles(ctx context.Context, tiles Tiles, size int64) iter.Seq[loaded] {
 		queue := make(chan chan loaded, ahead)
 		wg.Go(func() {
 			defer close(queue)
-			atOnce := make(chan struct{}, runtime.GOMAXPROCS(0))
+			atOnce := make(chan struct{}, max(readAtOnce, runtime.GOMAXPROCS(0))) // a store far away answers late
 			for at := int64(0); at < size; at += tileWidth {
 				one := make(chan loaded, 1)
 				select {
