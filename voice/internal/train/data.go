@@ -137,6 +137,17 @@ func loadSentences(root string) ([]sentence, error) {
 }
 
 func deal(all []sentence) {
+	part := map[string]string{}
+	for i, s := range dealt(all) {
+		part[s.speaker] = []string{"train", "test", "train", "threshold", "train"}[i%5]
+	}
+	for i := range all {
+		all[i].part = part[all[i].speaker]
+	}
+}
+
+// dealt is one sentence of each speaker, ordered by sex and age.
+func dealt(all []sentence) []sentence {
 	var speakers []sentence
 	seen := map[string]bool{}
 	for _, s := range all {
@@ -148,11 +159,7 @@ func deal(all []sentence) {
 	slices.SortFunc(speakers, func(a, b sentence) int {
 		return cmp.Or(cmp.Compare(a.gender, b.gender), cmp.Compare(a.age, b.age), cmp.Compare(a.speaker, b.speaker))
 	})
-	part := map[string]string{}
-	for i, s := range speakers {
-		part[s.speaker] = []string{"train", "test", "train", "threshold", "train"}[i%5]
-	}
-	for i := range all {
-		all[i].part = part[all[i].speaker]
-	}
+	return speakers
 }
+
+func pow10(x float64) float64 { return math.Pow(10, x) }

@@ -32,6 +32,8 @@ func run(ctx context.Context, args []string) error {
 	out := fs.String("out", "voice/models", "where the networks go")
 	seed := fs.Uint64("seed", 1, "seed of one network")
 	steps := fs.Int("steps", 2400, "steps of training")
+	scores := fs.String("scores", ".cache", "where the scores of the cross-validation go")
+	only := fs.Int("fold", -1, "one fold only; 5 is the network of all speakers")
 	all := fs.Bool("all", false, "train on all speakers, those for the test too: nothing can be measured then")
 	if err := fs.Parse(args); err != nil {
 		return err
@@ -39,6 +41,8 @@ func run(ctx context.Context, args []string) error {
 	switch fs.Arg(0) {
 	case "wake":
 		return teachWake(ctx, *data, filepath.Join(*out, fmt.Sprintf("wake-%d.net", *seed)), builtIn(), *seed, *steps, *all)
+	case "child":
+		return teachChild(ctx, *data, *out, *scores, *steps, *only)
 	default:
 		return errors.New("say what: wake, child or eval")
 	}
