@@ -120,6 +120,9 @@ type watching struct {
 	last     atomic.Int64 // seconds since 1970 of the last reconcile
 }
 
+// overdueAfter is how long after its date a recording may wait for a plan.
+const overdueAfter = 48 * time.Hour
+
 // publishEvery is how long an entry waits at most that nothing else publishes.
 const publishEvery = time.Minute
 
@@ -174,6 +177,12 @@ func (w *watching) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		http.Error(rw, "the catalog does not answer", http.StatusServiceUnavailable)
 		return
 	}
+	now := time.Now()
+	requests, recordings, err := w.i.db.Overdue(r.Context(), now, now.Add(-overdueAfter))
+	if err != nil {
+		http.Error(rw, "the catalog does not answer", http.StatusServiceUnavailable)
+		return
+	}
 	size, at, gap := w.i.log.Witnessed()
 	missing := 0
 	if gap != nil {
@@ -192,9 +201,28 @@ func (w *watching) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		{"earshot_log_cosigned_entries", "Size of the tree that the quorum of witnesses cosigned last; 0 without witnesses.", size},
 		{"earshot_log_cosigned_timestamp_seconds", "When that was, by the witnesses' clocks; 0 for never.", since},
 		{"earshot_log_cosign_gap", "1 while the newest tree lacks the quorum of witnesses.", int64(missing)},
+		{"earshot_requests_overdue", "Data subjects' requests that are open beyond their deadline.", int64(requests)},
+		{"earshot_recordings_overdue", "Recordings whose date came more than two days ago and that no plan has looked at since.", int64(recordings)},
 		{"earshot_reconcile_vanished_versions", "Object versions that the last reconcile of this process found gone without an entry.", w.vanished.Load()},
 		{"earshot_reconcile_timestamp_seconds", "When this process last reconciled; 0 for never.", w.last.Load()},
 	} {
 		fmt.Fprintf(rw, "# HELP %s %s\n# TYPE %s gauge\n%s %d\n", m.name, m.help, m.name, m.name, m.value)
+	}
+	// A policy that no longer runs does no harm that anybody sees: alert on the age of this.
+	const last = "earshot_policy_last_run_timestamp_seconds"
+	fmt.Fprintf(rw, "# HELP %s When the policy's scheduled run began last; 0 for never.\n# TYPE %s gauge\n", last, last)
+	for _, p := range w.i.policies {
+		if p.Schedule() == "" {
+			continue
+		}
+		at, err := w.i.db.LastRun(r.Context(), p.Name())
+		if err != nil {
+			return
+		}
+		var seconds int64
+		if !at.IsZero() {
+			seconds = at.Unix()
+		}
+		fmt.Fprintf(rw, "%s{policy=%q} %d\n", last, p.Name(), seconds)
 	}
 }

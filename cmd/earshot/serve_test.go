@@ -43,7 +43,7 @@ func TestEndpoints(t *testing.T) {
 		t.Errorf("reconcile: %q, %v", text, err)
 	}
 	metrics := ask("/metrics").Body.String()
-	for _, want := range []string{"earshot_log_published_entries ", "earshot_log_cosign_gap 0\n", "earshot_reconcile_vanished_versions 0\n", "# TYPE earshot_reconcile_timestamp_seconds gauge"} {
+	for _, want := range []string{"earshot_log_published_entries ", "earshot_log_cosign_gap 0\n", "earshot_reconcile_vanished_versions 0\n", "earshot_requests_overdue 0\n", "earshot_recordings_overdue 0\n", "earshot_policy_last_run_timestamp_seconds{policy=\"voice-assistant\"} 0\n", "# TYPE earshot_reconcile_timestamp_seconds gauge"} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("metrics lack %q", want)
 		}

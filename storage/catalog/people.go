@@ -238,3 +238,19 @@ func (d *DB) Undecided(ctx context.Context) (n int, err error) {
 	err = d.db.QueryRowContext(ctx, "select count(*) from recordings where gone_at = 0 and due_digest = ''").Scan(&n)
 	return n, wrap("counting recordings that were not looked at", err)
 }
+
+// Overdue counts what should have happened by now: requests whose answer is late, and recordings whose
+// date came before `due` and that no plan has looked at since.
+func (d *DB) Overdue(ctx context.Context, now, due time.Time) (requests, recordings int, err error) {
+	open, err := docs[earshot.Request](ctx, d.db, "select doc from requests where closed = 0")
+	if err != nil {
+		return 0, 0, wrap("counting what is overdue", err)
+	}
+	for _, q := range open {
+		if !q.DueAt.IsZero() && q.DueAt.Before(now) {
+			requests++
+		}
+	}
+	err = d.db.QueryRowContext(ctx, "select count(*) from recordings where gone_at = 0 and due_digest <> '' and due_at < $1", micros(due)).Scan(&recordings)
+	return requests, recordings, wrap("counting what is overdue", err)
+}
