@@ -144,7 +144,7 @@ func (s *sampler) colour(depth float64, out *[bands]float32) {
 }
 
 // put adds a part at the current place, coloured and up to 5 dB louder or quieter.
-func (s *sampler) put(part []float32) (start, frames int) {
+func (s *sampler) put(part []float32) (start int) {
 	var eq [bands]float32
 	s.colour(2, &eq)
 	gain := float32(math.Pow(10, s.uniform(-0.5, 0.5)))
@@ -152,7 +152,7 @@ func (s *sampler) put(part []float32) (start, frames int) {
 		eq[b] *= gain
 	}
 	start = s.at
-	frames = max(0, min(len(part)/bands, cropFrames-s.at))
+	frames := max(0, min(len(part)/bands, cropFrames-s.at))
 	for t := range frames {
 		to, from := s.power[(start+t)*bands:(start+t+1)*bands], part[t*bands:(t+1)*bands]
 		for b := range to {
@@ -160,7 +160,7 @@ func (s *sampler) put(part []float32) (start, frames int) {
 		}
 	}
 	s.at += frames
-	return start, frames
+	return start
 }
 
 func (s *sampler) speech(lo, hi float64) {
@@ -231,7 +231,7 @@ func (s *sampler) word() {
 			s.put(c.Powers[(c.Offset-cut)*bands : c.Offset*bands])
 		}
 	default:
-		start, _ := s.put(c.Powers)
+		start := s.put(c.Powers)
 		from, to := min(cropFrames, start+c.Onset), min(cropFrames, start+c.Offset)
 		label := int8(w + 1)
 		if float64(to-from) <= 0.8*float64(c.Offset-c.Onset) {
