@@ -59,3 +59,6 @@ func (a *Analysis) Copy() *Analysis {
 		Octave: slices.Clone(a.Octave), Strength: slices.Clone(a.Strength), Formant: slices.Clone(a.Formant),
 	}
 }
+
+// Spectra computes the power mel spectra alone.
+func (a *Analysis) Spectra(pcm []float32) []float32 { return a.mel.Powers(pcm, a.Powers) }

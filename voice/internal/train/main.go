@@ -34,6 +34,7 @@ func run(ctx context.Context, args []string) error {
 	steps := fs.Int("steps", 2400, "steps of training")
 	scores := fs.String("scores", ".cache", "where the scores of the cross-validation go")
 	only := fs.Int("fold", -1, "one fold only; 5 is the network of all speakers")
+	versions := fs.Int("versions", 12, "versions of each sentence without the words")
 	all := fs.Bool("all", false, "train on all speakers, those for the test too: nothing can be measured then")
 	if err := fs.Parse(args); err != nil {
 		return err
@@ -43,6 +44,14 @@ func run(ctx context.Context, args []string) error {
 		return teachWake(ctx, *data, filepath.Join(*out, fmt.Sprintf("wake-%d.net", *seed)), builtIn(), *seed, *steps, *all)
 	case "child":
 		return teachChild(ctx, *data, *out, *scores, *steps, *only)
+	case "measure-wake":
+		_, err := measureWake(*data, *out, *versions)
+		return err
+	case "measure-child":
+		_, _, err := measureChild(*scores)
+		return err
+	case "tune":
+		return tune(*data, *out, *scores, *versions)
 	default:
 		return errors.New("say what: wake, child or eval")
 	}

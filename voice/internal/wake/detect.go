@@ -279,3 +279,6 @@ func (d *Detector) floor() float32 {
 	copy(d.input, d.energy)
 	return tenth(d.input[:len(d.energy)])
 }
+
+// Known lists the words.
+func (d *Detector) Known() []Word { return d.Words }

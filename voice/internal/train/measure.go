@@ -1,0 +1,280 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"earshot/voice/internal/net"
+	"earshot/voice/internal/sound"
+	"earshot/voice/internal/wake"
+)
+
+// found is what a detector said about one mixture, for its own word or, where there is none, all.
+type found struct {
+	word, cluster string
+	length        float64 // seconds
+	onset, offset int
+	scores        []float32 // per word
+	hit           wake.Hit  // the best of its own word
+}
+
+// at reports whether the hit lies on the word: a third of it at least.
+func (f found) at() bool {
+	common := min(f.offset, f.hit.Offset) - max(f.onset, f.hit.Onset)
+	return 10*common > 3*(f.offset-f.onset)
+}
+
+func scan(d *wake.Detector, all []mixture, kind string, babble []float32) []found {
+	mel := sound.NewMel()
+	var powers []float32
+	out := make([]found, 0, len(all))
+	for i, m := range all {
+		powers = mel.Powers(under(kind, m, babble, uint64(i)), powers)
+		d.Scan(powers)
+		f := found{word: m.word, cluster: m.cluster, length: float64(len(m.pcm)) / sound.Rate, onset: m.onset, offset: m.offset}
+		for w := range d.Words {
+			h := d.Best(w)
+			f.scores = append(f.scores, h.Score)
+			if d.Words[w].Name == m.word {
+				f.hit = h
+			}
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// loadModels reads networks by the pattern of their names.
+func loadModels(pattern string) ([]*net.Model, error) {
+	names, err := filepath.Glob(pattern)
+	if err != nil {
+		return nil, err
+	}
+	var out []*net.Model
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		m, err := net.Decode(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		out = append(out, m)
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("no network is called %s", pattern)
+	}
+	return out, nil
+}
+
+// wordsOf gives the words with windows of 70 % of their median length in training.
+func wordsOf(names []string, words []spoken) []wake.Word {
+	var out []wake.Word
+	for _, name := range names {
+		var lengths []int
+		for _, w := range words {
+			if w.word == name && w.split == "train" {
+				lengths = append(lengths, w.offset-w.onset)
+			}
+		}
+		slices.Sort(lengths)
+		out = append(out, wake.Word{Name: name, Window: lengths[len(lengths)/2] * 7 / 10 / 20})
+	}
+	return out
+}
+
+// thresholds sets Found above every score of the negatives (none seen in their hours), Uncertain
+// where half a per cent of them would fire.
+func thresholds(words []wake.Word, negatives []found) {
+	for w := range words {
+		var s []float32
+		for _, f := range negatives {
+			s = append(s, f.scores[w])
+		}
+		slices.Sort(s)
+		words[w].Found = s[len(s)-1] + 1e-4
+		words[w].Uncertain = s[int(math.Ceil(0.995*float64(len(s))))-1] + 1e-4
+	}
+}
+
+// report writes one line of the measurement.
+func report(name, format string, args ...any) {
+	fmt.Fprintf(os.Stdout, "%-46s %s\n", name, fmt.Sprintf(format, args...))
+}
+
+// interval is the share of hits with its 95 % interval, by drawing clusters within each word again.
+func interval(all []found, hit func(found) bool) string {
+	type group struct{ hits, n float64 }
+	by := map[string]map[string]*group{}
+	for _, f := range all {
+		if by[f.word] == nil {
+			by[f.word] = map[string]*group{}
+		}
+		g := by[f.word][f.cluster]
+		if g == nil {
+			g = &group{}
+			by[f.word][f.cluster] = g
+		}
+		g.n++
+		if hit(f) {
+			g.hits++
+		}
+	}
+	var sets [][]*group
+	hits, n := 0.0, 0.0
+	for _, word := range sorted(by) {
+		var s []*group
+		for _, c := range sorted(by[word]) {
+			s = append(s, by[word][c])
+			hits, n = hits+by[word][c].hits, n+by[word][c].n
+		}
+		sets = append(sets, s)
+	}
+	r := rand.New(rand.NewPCG(41, 42))
+	var draws []float64
+	for range 1000 {
+		h, k := 0.0, 0.0
+		for _, s := range sets {
+			for range s {
+				g := s[r.IntN(len(s))]
+				h, k = h+g.hits, k+g.n
+			}
+		}
+		draws = append(draws, 100*h/k)
+	}
+	slices.Sort(draws)
+	return fmt.Sprintf("%.1f %% [%.1f, %.1f] of %.0f", 100*hits/n, draws[25], draws[974], n)
+}
+
+func sorted[V any](m map[string]V) []string {
+	var out []string
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// quantile of absolute values, in milliseconds.
+func quantile(frames []int, p float64) float64 {
+	if len(frames) == 0 {
+		return math.NaN()
+	}
+	var x []float64
+	for _, f := range frames {
+		x = append(x, math.Abs(float64(f))*10)
+	}
+	slices.Sort(x)
+	return x[min(len(x)-1, int(p*float64(len(x))))]
+}
+
+// measureWake prints the figures of the wake words and returns the words with their thresholds.
+func measureWake(root, models string, versions int) ([]wake.Word, error) {
+	words, err := loadWords(root)
+	if err != nil {
+		return nil, err
+	}
+	sentences, err := loadSentences(root)
+	if err != nil {
+		return nil, err
+	}
+	nets, err := loadModels(filepath.Join(models, "wake-*.net"))
+	if err != nil {
+		return nil, err
+	}
+	d := wake.NewDetector(wordsOf(builtIn(), words), nets...)
+	babble := babbleOf(only(sentences, "train"))
+	began := time.Now()
+	var negatives []found
+	hours := 0.0
+	for k, kind := range []string{"clean", "noise20", "noise10"} {
+		negatives = append(negatives, scan(d, without(only(sentences, "threshold"), versions, uint64(k)), kind, babble)...)
+	}
+	for _, f := range negatives {
+		hours += f.length / 3600
+	}
+	thresholds(d.Words, negatives)
+	text, err := json.Marshal(d.Words)
+	if err != nil {
+		return nil, err
+	}
+	report("thresholds on", "%d clips, %.2f h, 25 speakers: %s", len(negatives), hours, text)
+	keep := func(w spoken) bool { return w.split == "dev" }
+	made := composites(words, only(sentences, "test"), 3, keep, 7)
+	for _, kind := range []string{"clean", "noise20", "noise10", "telephone", "colour", "reverb", "gain-20"} {
+		measureCondition(d, kind, scan(d, made, kind, babble))
+	}
+	for k, kind := range []string{"clean", "noise20", "noise10"} {
+		falseAlarms(d, kind, scan(d, without(only(sentences, "test"), versions/2+1, uint64(50+k)), kind, babble))
+	}
+	report("time", "%.0f s", time.Since(began).Seconds())
+	return d.Words, nil
+}
+
+func measureCondition(d *wake.Detector, kind string, all []found) {
+	word := func(f found) int {
+		return slices.IndexFunc(d.Words, func(w wake.Word) bool { return w.Name == f.word })
+	}
+	isFound := func(f found) bool { return f.at() && f.hit.Score >= d.Words[word(f)].Found }
+	report("recall, found, "+kind, "%s", interval(all, isFound))
+	for _, w := range d.Words {
+		own := slices.DeleteFunc(slices.Clone(all), func(f found) bool { return f.word != w.Name })
+		report("  "+w.Name, "%s", interval(own, isFound))
+	}
+	report("recall, found or uncertain, "+kind, "%s", interval(all, func(f found) bool { return f.at() && f.hit.Score >= d.Words[word(f)].Uncertain }))
+	report("right place, word known to be there, "+kind, "%s", interval(all, found.at))
+	var on, off []int
+	for _, f := range all {
+		if f.at() {
+			on, off = append(on, f.hit.Onset-f.onset), append(off, f.hit.Offset-f.offset)
+		}
+	}
+	report("onset, offset error median, p95, "+kind, "%.0f %.0f, %.0f %.0f ms", quantile(on, .5), quantile(on, .95), quantile(off, .5), quantile(off, .95))
+	for _, margin := range []int{0, 5, 10, 15, 20} {
+		over := 0.0
+		for _, f := range all {
+			over += 10 * float64(max(0, f.onset-f.hit.WideOn+margin)+max(0, f.hit.WideOff+margin-f.offset)) / float64(len(all))
+		}
+		report(fmt.Sprintf("  whole word erased, margin %d ms", 10*margin), "%s, %.0f ms too much", interval(all, func(f found) bool {
+			return f.hit.WideOn-margin <= f.onset && f.hit.WideOff+margin >= f.offset
+		}), over)
+	}
+	confused, n := 0, 0
+	for _, f := range all {
+		for w := range d.Words {
+			if w != word(f) {
+				n++
+				if f.scores[w] >= d.Words[w].Found {
+					confused++
+				}
+			}
+		}
+	}
+	report("another word found, "+kind, "%.2f %%", 100*float64(confused)/float64(n))
+}
+
+func falseAlarms(d *wake.Detector, kind string, all []found) {
+	hours := 0.0
+	alarms, clips := 0, 0
+	for _, f := range all {
+		hours += f.length / 3600
+		for w, s := range f.scores {
+			if s >= d.Words[w].Found {
+				alarms++
+			}
+			if s >= d.Words[w].Uncertain {
+				clips++
+			}
+		}
+	}
+	n := float64(len(d.Words))
+	report("false alarms per hour and word, "+kind, "%.2f (%d in %.2f h, 25 other speakers)", float64(alarms)/hours/n, alarms, hours)
+	report("clips with a false or uncertain word, "+kind, "%.2f %% per word", 100*float64(clips)/float64(len(all))/n)
+}

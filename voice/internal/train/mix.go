@@ -1,0 +1,107 @@
+package main
+
+import (
+	"math/rand/v2"
+	"slices"
+
+	"earshot/voice/internal/sound"
+)
+
+// mixture is a recording made for the measurement.
+type mixture struct {
+	word          string // empty: no wake word
+	cluster       string // of the word's speaker, or the speaker of the sentence
+	onset, offset int    // frames
+	pcm           []float32
+}
+
+// composite is speech, pause, wake word, pause, speech, as a device would record it.
+func composite(w spoken, speech []sentence, r *rand.Rand) mixture {
+	m := mixture{word: w.word, cluster: w.cluster}
+	from := max(0, w.onset-120) * sound.Rate / 1000
+	to := min(len(w.pcm), (w.offset+120)*sound.Rate/1000)
+	key := w.pcm[from:to]
+	loud := float32(sound.Loudness(key)) + 1e-6
+	add := func(x []float32, db float64) {
+		g := loud / (float32(sound.Loudness(x)) + 1e-6) * float32(pow10(db/20))
+		for _, v := range x {
+			m.pcm = append(m.pcm, v*g)
+		}
+	}
+	pause := func() { m.pcm = append(m.pcm, make([]float32, int((0.05+0.4*r.Float64())*sound.Rate))...) }
+	add(some(speech, 0.5, 3, r), 6*r.Float64()-3)
+	pause()
+	at := len(m.pcm)
+	m.pcm = append(m.pcm, key...)
+	m.onset = (at + w.onset*sound.Rate/1000 - from) / sound.Hop
+	m.offset = (at + w.offset*sound.Rate/1000 - from) / sound.Hop
+	pause()
+	add(some(speech, 1, 4, r), 6*r.Float64()-3)
+	return m
+}
+
+// some is a stretch of a random sentence, from lo to hi seconds.
+func some(speech []sentence, lo, hi float64, r *rand.Rand) []float32 {
+	x := speech[r.IntN(len(speech))].pcm
+	n := min(len(x), int((lo+(hi-lo)*r.Float64())*sound.Rate))
+	from := r.IntN(len(x) - n + 1)
+	return x[from : from+n]
+}
+
+// composites makes about copies mixtures of each take that keep allows.
+func composites(words []spoken, speech []sentence, copies int, keep func(spoken) bool, seed uint64) []mixture {
+	r := rand.New(rand.NewPCG(seed, 31))
+	var out []mixture
+	for range copies {
+		for _, w := range words {
+			if keep(w) {
+				out = append(out, composite(w, speech, r))
+			}
+		}
+	}
+	return out
+}
+
+// without makes versions of each sentence: another speed, another colour, all without the words.
+func without(speech []sentence, versions int, seed uint64) []mixture {
+	r := rand.New(rand.NewPCG(seed, 32))
+	var out []mixture
+	for v := range versions {
+		for _, s := range speech {
+			x := s.pcm
+			if v > 0 {
+				x = sound.Speed(x, 0.88+0.24*r.Float64())
+				x = sound.Colour(x, 6, r)
+			}
+			out = append(out, mixture{cluster: s.speaker, pcm: x})
+		}
+	}
+	return out
+}
+
+// under gives the recording under a condition. What is called clean has pink noise 42 dB down, as a
+// quiet room.
+func under(kind string, m mixture, babble []float32, seed uint64) []float32 {
+	r := rand.New(rand.NewPCG(seed, 33))
+	x := m.pcm
+	switch kind {
+	case "noise10", "noise20":
+		return damaged(kind, x, babble, r)
+	}
+	x = sound.AddNoise(x, sound.Noise(len(x), 1, r), 42)
+	return damaged(kind, x, babble, r)
+}
+
+func babbleOf(speech []sentence) []float32 {
+	var out []float32
+	for i, s := range speech {
+		if i%5 == 0 && s.age >= 18 {
+			out = append(out, s.pcm...)
+		}
+	}
+	return out
+}
+
+func only(all []sentence, part string) []sentence {
+	return slices.DeleteFunc(slices.Clone(all), func(s sentence) bool { return s.part != part })
+}
