@@ -25,7 +25,7 @@ func (t *trimmer) aws(root map[string]any) (any, error) {
 	}
 	items := []any{}
 	said := make(map[string]awsSaid)
-	var text strings.Builder
+	var text, before strings.Builder
 	gone := false
 	for _, v := range list {
 		item, ok := v.(map[string]any)
@@ -33,6 +33,7 @@ func (t *trimmer) aws(root map[string]any) (any, error) {
 			return nil, opaque.At(0, "an item that is not an object")
 		}
 		mark := item["type"] == "punctuation"
+		before.WriteString(firstContent(item))
 		var times map[string]any
 		if !mark {
 			var err error
@@ -75,20 +76,32 @@ func (t *trimmer) aws(root map[string]any) (any, error) {
 		inner["speaker_labels"] = kept
 	}
 	if list, ok := results["transcripts"].([]any); ok {
-		inner["transcripts"] = []any{map[string]any{"transcript": t.awsText(list, text.String())}}
+		inner["transcripts"] = []any{map[string]any{"transcript": t.awsText(list, before.String(), text.String())}}
 	}
 	out["results"] = inner
 	return out, nil
 }
 
-func (t *trimmer) awsText(was []any, rebuilt string) string {
+// awsText is the transcript as it was where nothing is gone and all of it is timed items.
+func (t *trimmer) awsText(was []any, items, rebuilt string) string {
 	if len(was) == 1 && t.report.Removed == 0 {
 		first, _ := was[0].(map[string]any)
-		if text, ok := first["transcript"].(string); ok {
+		if text, ok := first["transcript"].(string); ok && letters(text) == letters(items) {
 			return text
 		}
 	}
 	return rebuilt
+}
+
+// firstContent is what an item says by its first alternative.
+func firstContent(item map[string]any) string {
+	list, _ := item["alternatives"].([]any)
+	if len(list) == 0 {
+		return ""
+	}
+	first, _ := list[0].(map[string]any)
+	content, _ := first["content"].(string)
+	return content
 }
 
 // awsItem keeps an item with its alternatives, and gives the first alternative's text.

@@ -27,6 +27,8 @@ func (t *trimmer) vtt(text string) ([]byte, error) {
 	if len(blocks[0]) > 1 || blocks[0][0] != "WEBVTT" {
 		t.strip("header")
 	}
+	var last cue
+	rolling := false
 	for _, block := range blocks[1:] {
 		if !strings.Contains(block[0], "-->") && (len(block) < 2 || !strings.Contains(block[1], "-->")) {
 			if !regexp.MustCompile(`^(NOTE|STYLE|REGION)\b`).MatchString(block[0]) {
@@ -43,6 +45,8 @@ func (t *trimmer) vtt(text string) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
+		rolling = rolling || repeats(last, c)
+		last = c
 		kept, err := t.timedLines(c)
 		if err != nil {
 			return nil, err
@@ -53,13 +57,38 @@ func (t *trimmer) vtt(text string) ([]byte, error) {
 		fmt.Fprintf(&out, "\n%s --> %s%s\n%s\n", cueTime(t.moved(kept.start), '.'), cueTime(t.moved(kept.end), '.'),
 			kept.settings, strings.Join(kept.lines, "\n"))
 	}
+	if rolling && t.report.Removed > 0 {
+		return nil, errRolling()
+	}
 	return []byte(out.String()), nil
 }
+
+// errRolling: what a cue repeats may have been said at another time than the cue's, and erased there.
+func errRolling() error {
+	return opaque.At(0, "rolling captions, which repeat lines of the cue before: nobody can tell when a repeated word was said")
+}
+
+// repeats reports whether a cue shows a line of the one before again.
+func repeats(before, c cue) bool {
+	plain := func(line string) string { return letters(markup.ReplaceAllString(line, "")) }
+	for _, a := range before.lines {
+		for _, b := range c.lines {
+			if p := plain(a); p != "" && p == plain(b) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+var markup = regexp.MustCompile(`<[^>]*>`)
 
 // srt trims SubRip: whole cues, numbered anew.
 func (t *trimmer) srt(text string) ([]byte, error) {
 	t.report.Shape = "srt"
 	var out strings.Builder
+	var last cue
+	rolling := false
 	for _, block := range blocksOfText(text) {
 		if len(block) > 1 && !strings.Contains(block[0], "-->") {
 			if _, err := strconv.Atoi(strings.TrimSpace(block[0])); err != nil {
@@ -71,6 +100,8 @@ func (t *trimmer) srt(text string) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
+		rolling = rolling || repeats(last, c)
+		last = c
 		if t.gone(c.start, c.end) {
 			t.report.Removed++
 			continue
@@ -80,6 +111,9 @@ func (t *trimmer) srt(text string) ([]byte, error) {
 		}
 		fmt.Fprintf(&out, "%d\n%s --> %s\n%s\n", t.report.Kept,
 			cueTime(t.moved(c.start), ','), cueTime(t.moved(c.end), ','), strings.Join(c.lines, "\n"))
+	}
+	if rolling && t.report.Removed > 0 {
+		return nil, errRolling()
 	}
 	return []byte(out.String()), nil
 }

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"earshot/redact/internal/opaque"
 )
@@ -28,18 +29,29 @@ func (t *trimmer) generic(root map[string]any) (any, error) {
 	out["words"] = words
 	for name := range strings.FieldsSeq(textFields) {
 		if v, ok := root[name]; ok {
-			out[name] = t.fullText(v, words, " ")
+			out[name] = t.fullText(v, list, words, " ")
 		}
 	}
 	return out, nil
 }
 
-// fullText is the text as it was where nothing is gone, and otherwise rebuilt from kept words.
-func (t *trimmer) fullText(was any, words []any, gap string) any {
-	if text, ok := was.(string); ok && t.report.Removed == 0 {
+// fullText is the text as it was where nothing is gone and all of it is timed words, and otherwise
+// rebuilt from kept words: of what has no time nobody can tell whether it was erased.
+func (t *trimmer) fullText(was any, all, kept []any, gap string) any {
+	if text, ok := was.(string); ok && t.report.Removed == 0 && letters(text) == letters(joinWords(all, gap)) {
 		return text
 	}
-	return joinWords(words, gap)
+	return joinWords(kept, gap)
+}
+
+// letters is a text without what writers and tokenisers differ in.
+func letters(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			return unicode.ToLower(r)
+		}
+		return -1
+	}, text)
 }
 
 func joinWords(words []any, gap string) string {
@@ -142,12 +154,15 @@ func rewritten(was any, from, to, unit time.Duration) any {
 // segment without timed words goes as a whole; tokens always go, for they are the words again.
 func (t *trimmer) whisper(root map[string]any) (any, error) {
 	segments := []any{}
-	var all strings.Builder
+	var all, before strings.Builder
 	list, _ := root["segments"].([]any)
 	for _, item := range list {
 		segment, ok := item.(map[string]any)
 		if !ok {
 			return nil, opaque.At(0, "a segment that is not an object")
+		}
+		if text, ok := segment["text"].(string); ok {
+			before.WriteString(text)
 		}
 		kept, err := t.whisperSegment(segment)
 		if err != nil {
@@ -171,7 +186,8 @@ func (t *trimmer) whisper(root map[string]any) (any, error) {
 	for name := range strings.FieldsSeq(textFields) {
 		if v, ok := root[name]; ok {
 			out[name] = v
-			if _, text := v.(string); !text || t.report.Removed > 0 {
+			// What is not in the segments has no time.
+			if text, ok := v.(string); !ok || before.String() != all.String() || letters(text) != letters(all.String()) {
 				out[name] = all.String()
 			}
 		}
@@ -206,6 +222,9 @@ func (t *trimmer) whisperSegment(segment map[string]any) (map[string]any, error)
 		return nil, err
 	}
 	if gone && len(kept) == 0 {
+		if t.report.Removed == before { // it has text and no timed words
+			t.report.Removed++
+		}
 		return nil, nil
 	}
 	if gone || t.report.Removed > before {

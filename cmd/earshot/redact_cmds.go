@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 
 	"earshot"
@@ -253,10 +254,27 @@ func (a *app) redact(ctx context.Context, in, out string, o redactOptions) error
 	return a.reportRedaction(report, out)
 }
 
+// modeFor is who may read OUT: those who could read the file that it replaces, or the file that it was
+// made from, and nobody whom the umask forbids.
+func modeFor(src *source, out string) os.FileMode {
+	if info, err := os.Stat(out); err == nil {
+		return info.Mode().Perm()
+	}
+	mode := os.FileMode(0o600)
+	if src.head == nil && src.File != nil && src.Name() != os.Stdin.Name() {
+		if info, err := src.Stat(); err == nil && info.Mode().IsRegular() {
+			mode = info.Mode().Perm()
+		}
+	}
+	mask := syscall.Umask(0o077)
+	syscall.Umask(mask)
+	return mode &^ os.FileMode(mask)
+}
+
 // deliver puts the proved result where it was asked for.
 func (a *app) deliver(ctx context.Context, i *installation, src *source, tmp *os.File, size int64, out string, force bool) error {
 	if out != "-" && !needsStore(out) {
-		if err := errors.Join(tmp.Sync(), os.Chmod(tmp.Name(), 0o644)); err != nil {
+		if err := errors.Join(tmp.Sync(), os.Chmod(tmp.Name(), modeFor(src, out))); err != nil {
 			return fmt.Errorf("writing %s: %w", out, err)
 		}
 		if !force {
