@@ -47,6 +47,8 @@ func run(ctx context.Context, args []string) error {
 	case "measure-wake":
 		_, err := measureWake(*data, *out, *versions)
 		return err
+	case "bounds":
+		return tryBounds(*data, *out)
 	case "measure-child":
 		_, _, err := measureChild(*scores)
 		return err

@@ -1,8 +1,6 @@
 package wake
 
 import (
-	"math"
-
 	"earshot/voice/internal/net"
 	"earshot/voice/internal/sound"
 )
@@ -33,6 +31,7 @@ type Hit struct {
 // one goroutine.
 type Detector struct {
 	Words  []Word
+	Bounds Bounds
 	nets   []*net.Runner
 	width  int
 	level  leveller
@@ -40,12 +39,11 @@ type Detector struct {
 	prob   []float32 // [step][word+1], the first is background
 	one    []float32
 	means  []float32
-	energy []float32
 }
 
 // NewDetector makes a detector of networks with the same words.
 func NewDetector(words []Word, models ...*net.Model) *Detector {
-	d := &Detector{Words: words, width: len(words) + 1, one: make([]float32, len(words)+1)}
+	d := &Detector{Words: words, Bounds: usual(), width: len(words) + 1, one: make([]float32, len(words)+1)}
 	for _, m := range models {
 		d.nets = append(d.nets, net.NewRunner(m))
 	}
@@ -82,14 +80,6 @@ func (d *Detector) Scan(powers []float32) {
 				break
 			}
 		}
-	}
-	d.energy = sized(d.energy, steps)
-	for s := range steps {
-		sum := float32(0)
-		for _, p := range powers[s*Step*sound.Bands : (s*Step+1)*sound.Bands] {
-			sum += p
-		}
-		d.energy[s] = float32(10 * math.Log10(float64(sum/sound.Bands)+1e-12))
 	}
 }
 
@@ -205,12 +195,16 @@ func (d *Detector) smooth(word int) {
 	}
 }
 
-const (
-	reportLevel = 0.3  // of the local peak: where the word is
-	eraseLevel  = 0.15 // of the local peak: where it may be
-	bridge      = 8    // steps of less probability within a word
-	reach       = 15   // steps that a boundary may move to the next valley of energy
-)
+// Bounds says where a word begins and ends.
+type Bounds struct {
+	Report float32 // of the local peak: where the word is
+	Erase  float32 // of the local peak: where it may be
+	Bridge int     // steps of less probability within a word
+}
+
+// usual bounds, chosen on the speakers of the training (train bounds). To move the boundaries on to
+// the next valley of energy made them worse.
+func usual() Bounds { return Bounds{Report: 0.5, Erase: 0.15, Bridge: 6} }
 
 // hit makes an occurrence of the window around step at.
 func (d *Detector) hit(word, at int) Hit {
@@ -230,54 +224,18 @@ func (d *Detector) hit(word, at int) Hit {
 				last, gap = s, 0
 				continue
 			}
-			if gap++; gap > bridge {
+			if gap++; gap > d.Bounds.Bridge {
 				break
 			}
 		}
 		return last
 	}
 	peak := max(q(seed), 1e-6)
-	h := Hit{Word: word, Score: d.means[at]}
-	a, b := d.valley(walk(reportLevel*peak, -1), walk(reportLevel*peak, 1))
-	h.Onset, h.Offset = a*Step, (b+1)*Step
-	a, b = d.valley(walk(eraseLevel*peak, -1), walk(eraseLevel*peak, 1))
-	h.WideOn, h.WideOff = a*Step, (b+1)*Step
-	return h
-}
-
-// valley moves the boundaries outwards while the sound stays loud, at most reach steps: a word is
-// not cut within a vowel. Where it stays loud all that way, the boundary stays.
-func (d *Detector) valley(a, b int) (int, int) {
-	e := d.energy
-	top := e[a]
-	for s := a; s <= b; s++ {
-		top = max(top, e[s])
+	return Hit{
+		Word: word, Score: d.means[at],
+		Onset: walk(d.Bounds.Report*peak, -1) * Step, Offset: (walk(d.Bounds.Report*peak, 1) + 1) * Step,
+		WideOn: walk(d.Bounds.Erase*peak, -1) * Step, WideOff: (walk(d.Bounds.Erase*peak, 1) + 1) * Step,
 	}
-	floor := d.floor()
-	limit := max(floor+6, top-28)
-	i := a
-	for i > 0 && a-i < reach && e[i-1] > limit {
-		i--
-	}
-	j := b
-	for j < len(e)-1 && j-b < reach && e[j+1] > limit {
-		j++
-	}
-	if a-i >= reach {
-		i = a
-	}
-	if j-b >= reach {
-		j = b
-	}
-	return i, j
-}
-
-// floor is the tenth percentile of the energy.
-func (d *Detector) floor() float32 {
-	d.one = d.one[:d.width]
-	d.input = sized(d.input, len(d.energy))
-	copy(d.input, d.energy)
-	return tenth(d.input[:len(d.energy)])
 }
 
 // Known lists the words.

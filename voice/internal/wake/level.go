@@ -46,9 +46,3 @@ func (l *leveller) percentile(x []float32, frames int, p float64) float32 {
 	slices.Sort(l.means)
 	return sound.Percentile(l.means, p)
 }
-
-// tenth is the tenth percentile of x, which it sorts.
-func tenth(x []float32) float32 {
-	slices.Sort(x)
-	return sound.Percentile(x, 10)
-}
