@@ -1,0 +1,97 @@
+//go:build voicemodels
+
+package voice
+
+import (
+	"time"
+
+	"earshot"
+	"earshot/voice/internal/child"
+)
+
+const (
+	// speechMargin is what a speech span is wider than its loud frames: soft ends of words.
+	speechMargin = 80 * time.Millisecond
+	// commandPause is the silence that ends a command.
+	commandPause = 900 * time.Millisecond
+	// commandDelay is how long after the wake word a command may begin.
+	commandDelay = 3 * time.Second
+	// A stretch is speech if this many frames, and this share of it, are voiced.
+	leastVoicedFrames = 6
+	leastVoicedShare  = 0.12
+)
+
+// listenToSpeech adds the speech of the block that was analysed last, with the voices in it.
+func (l *Listener) listenToSpeech(h *Heard, offset time.Duration) {
+	a := l.analysis
+	known := h.Speech.Merge()
+	for _, s := range child.Stretches(a) {
+		voiced := 0
+		for t := s.From; t < s.To; t++ {
+			if a.Voiced(t) {
+				voiced++
+			}
+		}
+		if voiced < leastVoicedFrames || float64(voiced) < leastVoicedShare*float64(s.To-s.From) {
+			continue
+		}
+		span := earshot.Span{Start: offset + frameTime(s.From), End: offset + frameTime(s.To)}
+		if known.Overlaps(span.Start, span.End) { // the overlap of two blocks
+			continue
+		}
+		h.Speech = append(h.Speech, span)
+		h.Segments = append(h.Segments, l.segment(s, span))
+	}
+	h.Speech = h.Speech.Pad(speechMargin, speechMargin)
+	if offset == 0 {
+		l.whole(h)
+	}
+}
+
+// segment judges one stretch.
+func (l *Listener) segment(s child.Stretch, span earshot.Span) Segment {
+	out := Segment{Span: span}
+	if parts, ok := l.judge.Score(l.analysis, s.From, s.To); ok {
+		out.Known, out.logit = true, parts.Mean()
+	}
+	out.Voice = l.tuning.Segment.judge(out.Voice)
+	return out
+}
+
+// whole judges a recording of one block as one stretch, from its first speech to its last: the
+// networks do better on one long stretch than on pieces. Longer recordings are pooled from pieces.
+func (l *Listener) whole(h *Heard) {
+	if len(h.Segments) == 0 || h.Length > wholeAtMost {
+		return
+	}
+	first, last := h.Segments[0].Span.Start, h.Segments[len(h.Segments)-1].Span.End
+	parts, ok := l.judge.Score(l.analysis, int(first/frameTime(1)), int(last/frameTime(1)))
+	if ok {
+		h.Voice.Known, h.Voice.logit = true, parts.Mean()
+	}
+}
+
+// wholeAtMost is the longest recording that is judged as one stretch: the networks were taught on
+// sentences.
+const wholeAtMost = 12 * time.Second
+
+// commandEnd is the end of the speech after the first wake word that was found, up to a pause.
+func commandEnd(wakes []Wake, speech earshot.Spans) time.Duration {
+	for _, w := range wakes {
+		if w.Verdict != Found {
+			continue
+		}
+		end := time.Duration(0)
+		for _, s := range speech.Merge() {
+			switch {
+			case s.End <= w.Span.End:
+			case end == 0 && s.Start <= w.Span.End+commandDelay:
+				end = s.End
+			case end != 0 && s.Start-end <= commandPause:
+				end = s.End
+			}
+		}
+		return end
+	}
+	return 0
+}
