@@ -48,7 +48,8 @@ func (h Heard) Listenings(at time.Time, r Reading) []earshot.Listening {
 			is = s.Evidential == Child
 		}
 		if is {
-			child.Findings = append(child.Findings, earshot.Finding{Kind: earshot.KindChild, Span: s.Span, Score: s.Probability})
+			span := earshot.Span{Start: max(0, s.Span.Start-speechMargin), End: min(h.Length, s.Span.End+speechMargin)}
+			child.Findings = append(child.Findings, earshot.Finding{Kind: earshot.KindChild, Span: span, Score: s.Probability})
 		}
 	}
 	return append(out, child)

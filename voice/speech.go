@@ -3,10 +3,12 @@
 package voice
 
 import (
+	"math"
 	"time"
 
 	"earshot"
 	"earshot/voice/internal/child"
+	"earshot/voice/internal/sound"
 )
 
 const (
@@ -19,6 +21,9 @@ const (
 	// A stretch is speech if this many frames, and this share of it, are voiced.
 	leastVoicedFrames = 6
 	leastVoicedShare  = 0.12
+	// A stretch whose level hardly changes is a tone, a fan or a mains hum: the standard deviation of
+	// speech in decibels is several times this.
+	leastLevelSpread = 1.5
 )
 
 // listenToSpeech adds the speech of the block that was analysed last, with the voices in it.
@@ -26,13 +31,7 @@ func (l *Listener) listenToSpeech(h *Heard, offset time.Duration) {
 	a := l.analysis
 	known := h.Speech.Merge()
 	for _, s := range child.Stretches(a) {
-		voiced := 0
-		for t := s.From; t < s.To; t++ {
-			if a.Voiced(t) {
-				voiced++
-			}
-		}
-		if voiced < leastVoicedFrames || float64(voiced) < leastVoicedShare*float64(s.To-s.From) {
+		if !isSpeech(a, s) {
 			continue
 		}
 		span := earshot.Span{Start: offset + frameTime(s.From), End: offset + frameTime(s.To)}
@@ -46,6 +45,23 @@ func (l *Listener) listenToSpeech(h *Heard, offset time.Duration) {
 	if offset == 0 {
 		l.whole(h)
 	}
+}
+
+// isSpeech tells speech from noises that stand out as much.
+func isSpeech(a *sound.Analysis, s child.Stretch) bool {
+	voiced, active, sum, square := 0, 0.0, 0.0, 0.0
+	for t := s.From; t < s.To; t++ {
+		if a.Voiced(t) {
+			voiced++
+		}
+		if a.Active[t] {
+			v := float64(a.Level[t])
+			active, sum, square = active+1, sum+v, square+v*v
+		}
+	}
+	mean := sum / max(1, active)
+	spread := math.Sqrt(max(0, square/max(1, active)-mean*mean))
+	return voiced >= leastVoicedFrames && float64(voiced) >= leastVoicedShare*float64(s.To-s.From) && spread >= leastLevelSpread
 }
 
 // segment judges one stretch.

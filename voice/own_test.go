@@ -1,0 +1,133 @@
+//go:build voicemodels
+
+package voice_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"earshot"
+	"earshot/voice"
+)
+
+// wordOf is where the wake word of a sample is, as samples/manifest.tsv says in samples at 16 kHz.
+func wordOf(tb testing.TB, name string) earshot.Span {
+	tb.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "cmd", "earshot", "samples", "manifest.tsv"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		cells := strings.Split(line, "\t")
+		if cells[0] == name {
+			from, err1 := strconv.Atoi(cells[4])
+			to, err2 := strconv.Atoi(cells[5])
+			if err := errors.Join(err1, err2); err != nil {
+				tb.Fatal(err)
+			}
+			return earshot.Span{Start: time.Duration(from) * time.Second / voice.Rate, End: time.Duration(to) * time.Second / voice.Rate}
+		}
+	}
+	tb.Fatalf("no %s in the manifest", name)
+	return earshot.Span{}
+}
+
+// From a few clips a word is enrolled by comparing; what is exported and imported hears the same.
+func TestAnEnrolledWordIsTheSameAfterExport(t *testing.T) {
+	pcm := sample(t, "clip-16.wav")
+	w, err := voice.Enroll(t.Context(), " Computer ", []voice.Example{{PCM: pcm, Span: wordOf(t, "clip-16.wav")}}, voice.EnrollOptions{Now: time.Unix(1, 0).UTC()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.Name != "computer" || w.Card.Kind != "templates" || w.Card.Clips != 1 {
+		t.Errorf("enrolled %q, card %+v", w.Name, w.Card)
+	}
+	e, err := w.Evaluate(t.Context(), [][]float32{pcm}, [][]float32{noise(3, 0.1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.Found != 1 || e.FalseFound != 0 {
+		t.Errorf("on its own clip and on noise: %+v", e)
+	}
+	text, err := w.Export()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := voice.ImportWord(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again.Version() != w.Version() {
+		t.Errorf("version %s, was %s", again.Version(), w.Version())
+	}
+	var heard [2]voice.Heard
+	for i, x := range []*voice.OwnWord{w, again} {
+		l, err := voice.NewListener(x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		heard[i] = hear(t, l, pcm)
+	}
+	if diff := cmp.Diff(heard[0].Wakes, heard[1].Wakes); diff != "" {
+		t.Errorf("-before +after:\n%s", diff)
+	}
+}
+
+// With clips and speech enough a network is taught on the spot, and says how far it is.
+func TestEnoughClipsTeachANetwork(t *testing.T) {
+	var clips []voice.Example
+	for _, name := range []string{"clip-16.wav", "clip-33.wav", "clip-50.wav", "clip-00.wav", "clip-07.wav"} {
+		clips = append(clips, voice.Example{PCM: sample(t, name), Span: wordOf(t, name)})
+	}
+	var speech [][]float32
+	for range 20 {
+		speech = append(speech, noise(7, 0.01))
+	}
+	last := 0.0
+	w, err := voice.Enroll(t.Context(), "computer", clips, voice.EnrollOptions{Speech: speech, Steps: 2, Progress: func(done float64) { last = done }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.Card.Kind != "network" || last != 1 || w.Card.Speakers != 5 {
+		t.Errorf("card %+v, progress %v", w.Card, last)
+	}
+	text, err := w.Export()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := voice.ImportWord(text); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestEnrollingNeedsAWord(t *testing.T) {
+	for name, clips := range map[string][]voice.Example{
+		"":      {{PCM: noise(1, 0.1)}},
+		"none":  nil,
+		"quiet": {{PCM: make([]float32, voice.Rate)}},
+	} {
+		if _, err := voice.Enroll(t.Context(), name, clips, voice.EnrollOptions{}); !errors.Is(err, voice.ErrTooLittle) {
+			t.Errorf("%q: error %v", name, err)
+		}
+	}
+}
+
+func FuzzImportWord(f *testing.F) {
+	f.Add([]byte(`{"name":"x","format":"earshot-word/1","word":{"window":9},"templates":[{"width":2,"rows":[1,2]}]}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		w, err := voice.ImportWord(text)
+		if err != nil {
+			return
+		}
+		if _, err := w.Evaluate(t.Context(), [][]float32{noise(0.5, 0.1)}, nil); err != nil {
+			t.Error(err)
+		}
+	})
+}
