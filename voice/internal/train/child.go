@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"earshot/voice/internal/child"
@@ -223,8 +224,9 @@ func scoreSentence(judge *child.Judge, a *sound.Analysis, s sentence, file int, 
 		if d != "clean" {
 			continue
 		}
+		first := max(0, slices.Index(a.Active, true))
 		for _, n := range []int{100, 300} {
-			for from := 0; from+n <= a.Frames(); from += n {
+			for from := first; from+n <= a.Frames(); from += n {
 				active := 0
 				for t := from; t < from+n; t++ {
 					if a.Active[t] {

@@ -1,7 +1,8 @@
 // Command train rebuilds the embedded networks of package voice from recordings, with fixed seeds,
 // and measures them on speakers that they have not heard.
 //
-//	train -data DIR [-out DIR] wake|child|eval
+//	train [-data DIR] [-out DIR] [-scores DIR] [-seed N] [-steps N] [-fold N] [-versions N] \
+//	    wake|child|tune|bounds|measure-wake|measure-child|measure-own
 package main
 
 import (
@@ -47,6 +48,8 @@ func run(ctx context.Context, args []string) error {
 	case "measure-wake":
 		_, err := measureWake(*data, *out, *versions)
 		return err
+	case "measure-own":
+		return measureOwn(ctx, *data, *scores, *versions)
 	case "bounds":
 		return tryBounds(*data, *out)
 	case "measure-child":
@@ -55,7 +58,7 @@ func run(ctx context.Context, args []string) error {
 	case "tune":
 		return tune(*data, *out, *scores, *versions)
 	default:
-		return errors.New("say what: wake, child or eval")
+		return errors.New("say what: wake, child, tune, bounds, measure-wake, measure-child or measure-own")
 	}
 }
 
