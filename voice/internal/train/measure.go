@@ -208,7 +208,11 @@ func measureWake(root, models string, versions int) ([]wake.Word, error) {
 	report("thresholds on", "%d clips, %.2f h, 25 speakers: %s", len(negatives), hours, text)
 	keep := func(w spoken) bool { return w.split == "dev" }
 	made := composites(words, only(sentences, "test"), 3, keep, 7)
-	for _, kind := range []string{"clean", "noise20", "noise10", "telephone", "colour", "reverb", "gain-20"} {
+	kinds := []string{"clean", "noise20", "noise10", "telephone", "colour", "reverb", "gain-20"}
+	if canCode() {
+		kinds = append(kinds, "mp3 32k", "opus 16k")
+	}
+	for _, kind := range kinds {
 		measureCondition(d, kind, scan(d, made, kind, babble))
 	}
 	for k, kind := range []string{"clean", "noise20", "noise10"} {

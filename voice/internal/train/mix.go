@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
+	"encoding/binary"
 	"math/rand/v2"
+	"os/exec"
 	"slices"
 
 	"earshot/voice/internal/sound"
@@ -89,6 +92,12 @@ func under(kind string, m mixture, babble []float32, seed uint64) []float32 {
 		return damaged(kind, x, babble, r)
 	}
 	x = sound.AddNoise(x, sound.Noise(len(x), 1, r), 42)
+	switch kind {
+	case "mp3 32k":
+		return coded(x, "mp3", "-b:a", "32k")
+	case "opus 16k":
+		return coded(x, "ogg", "-c:a", "libopus", "-b:a", "16k")
+	}
 	return damaged(kind, x, babble, r)
 }
 
@@ -104,4 +113,39 @@ func babbleOf(speech []sentence) []float32 {
 
 func only(all []sentence, part string) []sentence {
 	return slices.DeleteFunc(slices.Clone(all), func(s sentence) bool { return s.part != part })
+}
+
+// coded sends pcm through ffmpeg's encoder and decoder. Where there is no ffmpeg it gives pcm: see
+// canCode.
+func coded(pcm []float32, format string, args ...string) []float32 {
+	in := make([]byte, 0, 2*len(pcm))
+	for _, v := range pcm {
+		in = binary.LittleEndian.AppendUint16(in, uint16(int16(max(-1, min(1, v))*32767)))
+	}
+	raw := []string{"-f", "s16le", "-ar", "16000", "-ac", "1"}
+	quiet := []string{"-v", "error"}
+	middle, err := piped(in, slices.Concat(quiet, raw, []string{"-i", "-"}, args, []string{"-f", format, "-"}))
+	if err != nil {
+		return pcm
+	}
+	text, err := piped(middle, slices.Concat(quiet, []string{"-i", "-"}, raw, []string{"-"}))
+	if err != nil {
+		return pcm
+	}
+	out := make([]float32, 0, len(text)/2)
+	for i := 0; i+1 < len(text); i += 2 {
+		out = append(out, float32(int16(binary.LittleEndian.Uint16(text[i:])))/32768)
+	}
+	return out
+}
+
+func canCode() bool {
+	_, err := exec.LookPath("ffmpeg")
+	return err == nil
+}
+
+func piped(in []byte, args []string) ([]byte, error) {
+	cmd := exec.Command("ffmpeg", args...)
+	cmd.Stdin = bytes.NewReader(in)
+	return cmd.Output()
 }
