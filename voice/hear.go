@@ -78,7 +78,6 @@ type Listener struct {
 	detector *wake.Detector
 	own      []*OwnWord
 	judge    *child.Judge
-	speech   []bool
 }
 
 // Long recordings are heard in blocks, so that memory is bounded whatever their length.

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -113,20 +114,19 @@ func Enroll(ctx context.Context, name string, examples []Example, opts EnrollOpt
 	if len(examples) >= NetworkClips && duration(spoken) >= leastSpeech {
 		err = w.teach(ctx, order, opts)
 	} else {
-		err = w.compare(clips, b)
+		w.compare(clips, b)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("enrolling %q: %w", name, err)
 	}
-	w.calibrate(opts.Speech)
-	return w, w.fill(b)
+	return w, w.calibrate(opts.Speech, b)
 }
 
 // prepare makes clips of the examples, all of them and by speaker, and their median length.
 func prepare(examples []Example) (all []wake.Clip, by [][]wake.Clip, length int, err error) {
 	at := map[string]int{}
 	a := sound.NewAnalysis()
-	lengths := []float32{}
+	var lengths []int
 	for i, e := range examples {
 		a.Run(e.PCM)
 		on, off := int(e.Span.Start/frameTime(1)), int(e.Span.End/frameTime(1))
@@ -145,9 +145,10 @@ func prepare(examples []Example) (all []wake.Clip, by [][]wake.Clip, length int,
 			by = append(by, nil)
 		}
 		by[k] = append(by[k], c)
-		lengths = append(lengths, float32(off-on))
+		lengths = append(lengths, off-on)
 	}
-	return all, by, int(median(lengths)), nil
+	slices.Sort(lengths)
+	return all, by, lengths[len(lengths)/2], nil
 }
 
 // activeRange is the longest run of active frames with pauses of up to 180 ms.
@@ -199,44 +200,42 @@ func (w *OwnWord) teach(ctx context.Context, by [][]wake.Clip, opts EnrollOption
 }
 
 // compare keeps templates.
-func (w *OwnWord) compare(clips []wake.Clip, b built) error {
+func (w *OwnWord) compare(clips []wake.Clip, b built) {
 	m := wake.NewMatcher(w.Word, nil, b.wake...)
 	for _, c := range clips {
 		w.Templates = append(w.Templates, m.Take(c.Powers, c.Onset, c.Offset))
 	}
-	return nil
 }
 
 // calibrate raises the thresholds above what speech without the word reaches.
-func (w *OwnWord) calibrate(speech [][]float32) {
-	b, err := load()
-	if err != nil || w.fill(b) != nil {
-		return
+func (w *OwnWord) calibrate(speech [][]float32, b built) error {
+	least := w.Word
+	w.Word.Found, w.Word.Uncertain = 2, 0 // all hits, whatever the score
+	if err := w.fill(b); err != nil {
+		return err
 	}
-	w.Word.Uncertain, w.Word.Found = 0, 2 // all hits, whatever the score
-	if w.fill(b) != nil {
-		return
-	}
-	top := ownTuning{b.tuning.Own.Found, b.tuning.Own.Uncertain}
-	if w.Network != nil {
-		top = ownTuning{0.6, 0.35}
-	}
-	mel := sound.NewMel()
 	var scores []float32
+	mel := sound.NewMel()
 	for _, s := range speech {
-		w.scan.Scan(mel.Powers(s, nil))
-		best := float32(0)
-		for _, h := range w.scan.Hits() {
-			best = max(best, h.Score)
-		}
-		scores = append(scores, best)
+		scores = append(scores, w.best(mel, s))
 	}
-	w.Word.Found, w.Word.Uncertain = top.Found, top.Uncertain
+	w.Word = least
 	if len(scores) > 0 {
-		high := percentile(scores, 100) + 0.01
-		w.Word.Found = max(w.Word.Found, high)
-		w.Word.Uncertain = max(w.Word.Uncertain, min(w.Word.Found, percentile(scores, 99.5)))
+		slices.Sort(scores)
+		w.Word.Found = max(w.Word.Found, sound.Percentile(scores, 100)+0.01)
+		w.Word.Uncertain = max(w.Word.Uncertain, min(w.Word.Found, sound.Percentile(scores, 99.5)))
 	}
+	return w.fill(b)
+}
+
+// best is the best score in a recording, 0 if there is no hit.
+func (w *OwnWord) best(mel *sound.Mel, pcm []float32) float32 {
+	w.scan.Scan(mel.Powers(pcm, nil))
+	best := float32(0)
+	for _, h := range w.scan.Hits() {
+		best = max(best, h.Score)
+	}
+	return best
 }
 
 // fill makes the detector of what was learned.
@@ -329,11 +328,7 @@ func (w *OwnWord) Evaluate(ctx context.Context, with, without [][]float32) (Eval
 			if err := ctx.Err(); err != nil {
 				return e, fmt.Errorf("evaluating the word %q: %w", w.Name, err)
 			}
-			w.scan.Scan(mel.Powers(pcm, nil))
-			best := float32(0)
-			for _, h := range w.scan.Hits() {
-				best = max(best, h.Score)
-			}
+			best := w.best(mel, pcm)
 			found, doubt := best >= w.Word.Found, best < w.Word.Found && best >= w.Word.Uncertain
 			if i == 0 {
 				e.With, e.Found, e.Uncertain = e.With+1, e.Found+one(found), e.Uncertain+one(doubt)
@@ -351,17 +346,4 @@ func one(b bool) int {
 		return 1
 	}
 	return 0
-}
-
-func median(x []float32) float32 { return percentile(x, 50) }
-
-// percentile of x in any order.
-func percentile(x []float32, p float64) float32 {
-	s := append([]float32(nil), x...)
-	for i := range s { // few
-		for j := i; j > 0 && s[j] < s[j-1]; j-- {
-			s[j], s[j-1] = s[j-1], s[j]
-		}
-	}
-	return sound.Percentile(s, p)
 }
