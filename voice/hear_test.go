@@ -1,5 +1,3 @@
-//go:build voicemodels
-
 package voice_test
 
 import (

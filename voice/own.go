@@ -1,5 +1,3 @@
-//go:build voicemodels
-
 package voice
 
 import (
@@ -246,7 +244,7 @@ func (w *OwnWord) fill(b built) error {
 			return fmt.Errorf("the word %q: %w", w.Name, err)
 		}
 		last := m.Ops[len(m.Ops)-1]
-		if m.Ops[0].In != sound.Bands || last.Out < 2 {
+		if m.Ops[0].In != sound.Bands || last.Out < 2 || m.Stride() != wake.Step {
 			return fmt.Errorf("the word %q: a network of another kind", w.Name)
 		}
 		w.scan = wake.NewDetector([]wake.Word{w.Word}, m)

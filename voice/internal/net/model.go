@@ -24,10 +24,23 @@ type Op struct {
 	B        []float32 `json:"-"`
 }
 
-// Model is a network in use, with what its file says about it.
+// Model is a network in use.
 type Model struct {
-	Note json.RawMessage `json:"note,omitempty"` // the owner's own
-	Ops  []Op            `json:"ops"`
+	Ops []Op `json:"ops"`
+}
+
+// Stride is how many steps of the input make one of the output, 0 where the model pools over all.
+func (m *Model) Stride() int {
+	stride := 1
+	for _, op := range m.Ops {
+		switch op.Kind {
+		case "conv":
+			stride *= op.Stride
+		case "pool":
+			return 0
+		}
+	}
+	return stride
 }
 
 // Fold turns trained layers into a model: normalisation goes into the convolution before it,
@@ -83,12 +96,13 @@ func (m *Model) fold(s Stack) error {
 }
 
 const (
-	magic     = "earshot-net/1\n"
+	magic     = "earshot-net/2\n"
 	maxHeader = 1 << 16
 	maxWidth  = 4096
 )
 
-// Encode writes the model with weights as 16-bit floats.
+// Encode writes the model: weights as 8-bit integers with a scale for each output channel, offsets
+// and scales as 32-bit floats.
 func (m *Model) Encode() ([]byte, error) {
 	head, err := json.Marshal(m)
 	if err != nil {
@@ -99,9 +113,20 @@ func (m *Model) Encode() ([]byte, error) {
 	out.Write(binary.LittleEndian.AppendUint32(nil, uint32(len(head))))
 	out.Write(head)
 	for _, op := range m.Ops {
-		for _, set := range [][]float32{op.W, op.B} {
-			for _, w := range set {
-				out.Write(binary.LittleEndian.AppendUint16(nil, toHalf(w)))
+		scale := make([]float32, op.Out)
+		for i, w := range op.W {
+			scale[i%op.Out] = max(scale[i%op.Out], w/127, -w/127)
+		}
+		for i, w := range op.W {
+			q := 0.0
+			if s := scale[i%op.Out]; s > 0 {
+				q = math.RoundToEven(float64(w / s))
+			}
+			out.WriteByte(byte(int8(max(-127, min(127, q)))))
+		}
+		for _, set := range [][]float32{scale, op.B} {
+			for _, v := range set {
+				out.Write(binary.LittleEndian.AppendUint32(nil, math.Float32bits(v)))
 			}
 		}
 	}
@@ -112,7 +137,7 @@ func (m *Model) Encode() ([]byte, error) {
 func Decode(text []byte) (*Model, error) {
 	rest, ok := bytes.CutPrefix(text, []byte(magic))
 	if !ok || len(rest) < 4 {
-		return nil, errors.New("reading a network: not an earshot-net/1 file")
+		return nil, errors.New("reading a network: not an earshot-net/2 file")
 	}
 	n := binary.LittleEndian.Uint32(rest)
 	rest = rest[4:]
@@ -131,16 +156,13 @@ func Decode(text []byte) (*Model, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading a network, step %d: %w", i, err)
 		}
-		if (weights+op.Out)*2 > len(rest) {
+		if weights+8*op.Out > len(rest) {
 			return nil, fmt.Errorf("reading a network, step %d: %d bytes remain", i, len(rest))
 		}
-		op.W, op.B = make([]float32, weights), make([]float32, op.Out)
-		for _, set := range [][]float32{op.W, op.B} {
-			for k := range set {
-				set[k] = fromHalf(binary.LittleEndian.Uint16(rest))
-				rest = rest[2:]
-			}
+		if err := op.fill(rest[:weights+8*op.Out], weights); err != nil {
+			return nil, fmt.Errorf("reading a network, step %d: %w", i, err)
 		}
+		rest = rest[weights+8*op.Out:]
 		switch op.Kind {
 		case "conv", "depth":
 			channels = op.Out
@@ -215,31 +237,22 @@ func (m *Model) checkResiduals() error {
 	return nil
 }
 
-// toHalf rounds to the nearest 16-bit float; what is too large becomes the largest.
-func toHalf(x float32) uint16 {
-	bits := math.Float32bits(x)
-	sign := uint16(bits >> 16 & 0x8000)
-	a := math.Abs(float64(x))
-	switch {
-	case a >= 65504 || a != a:
-		return sign | 0x7bff
-	case a < 1.0/(1<<14): // subnormal
-		return sign | uint16(math.RoundToEven(a*(1<<24)))
-	}
-	bits &= 0x7fffffff
-	bits += 0xfff + bits>>13&1
-	return sign | uint16(bits>>13-(127-15)<<10)
-}
-
-func fromHalf(h uint16) float32 {
-	sign := uint32(h&0x8000) << 16
-	exp, frac := uint32(h>>10&31), uint32(h&0x3ff)
-	if exp == 0 {
-		x := float32(frac) / (1 << 24)
-		if sign != 0 {
-			x = -x
+// fill reads the op's weights, scales and offsets.
+func (op *Op) fill(text []byte, weights int) error {
+	op.W, op.B = make([]float32, weights), make([]float32, op.Out)
+	floats := text[weights:]
+	for i := range 2 * op.Out {
+		v := math.Float32frombits(binary.LittleEndian.Uint32(floats[4*i:]))
+		if !(v > -1e6 && v < 1e6) {
+			return errors.New("a scale or an offset is out of range")
 		}
-		return x
+		if i >= op.Out {
+			op.B[i-op.Out] = v
+			continue
+		}
+		for k := i; k < weights; k += op.Out {
+			op.W[k] = v * float32(int8(text[k]))
+		}
 	}
-	return math.Float32frombits(sign | (exp+127-15)<<23 | frac<<13)
+	return nil
 }

@@ -14,7 +14,7 @@ func small(r *rand.Rand) Stack {
 	}
 }
 
-// A folded model, written and read, answers as the layers did, up to the rounding of 16-bit weights.
+// A folded model, written and read, answers as the layers did, up to the rounding of 8-bit weights.
 func TestFoldedModelAnswersAsItsLayers(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	s := small(r)
@@ -43,22 +43,12 @@ func TestFoldedModelAnswersAsItsLayers(t *testing.T) {
 		t.Fatalf("%d steps, want %d", steps, want.T)
 	}
 	for i := range got {
-		if math.Abs(float64(got[i]-want.V[i])) > 0.01 {
+		if math.Abs(float64(got[i]-want.V[i])) > 0.06*(1+math.Abs(float64(want.V[i]))) {
 			t.Errorf("[%d]: %v, layers say %v", i, got[i], want.V[i])
 		}
 	}
 	if n := testing.AllocsPerRun(5, func() { run.Run(x.V, x.T, nil) }); n != 0 {
 		t.Errorf("%v allocations", n)
-	}
-}
-
-func TestHalvesKeepElevenBits(t *testing.T) {
-	r := rand.New(rand.NewPCG(7, 8))
-	for range 10000 {
-		x := float32(r.NormFloat64() * math.Pow(10, r.Float64()*6-3))
-		if got := fromHalf(toHalf(x)); math.Abs(float64(got-x)) > math.Abs(float64(x))/2000+1e-7 {
-			t.Fatalf("%v became %v", x, got)
-		}
 	}
 }
 

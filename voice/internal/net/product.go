@@ -13,6 +13,20 @@ func product(c []float32, ldc int, a []float32, ai, ap int, b []float32, ldb int
 			productVector(c[j:], ldc, a, ai, ap, b[j:], ldb, m, k)
 		}
 	}
+	if tiles && m >= 4 && j+8 <= n {
+		// The ends of what tile touches, so that a fault of ours is caught here.
+		rows := m / 4 * 4
+		_, _, _ = a[(rows-1)*ai+(k-1)*ap], b[(k-1)*ldb+n-1], c[(rows-1)*ldc+n-1]
+		for ; j+8 <= n; j += 8 {
+			for i := 0; i < rows; i += 4 {
+				tile(&c[i*ldc+j], ldc, &a[i*ai], ai, ap, &b[j], ldb, k)
+			}
+			if rows < m {
+				productFour(c[rows*ldc+j:], ldc, a[rows*ai:], ai, ap, b[j:], ldb, m-rows, k)
+				productFour(c[rows*ldc+j+4:], ldc, a[rows*ai:], ai, ap, b[j+4:], ldb, m-rows, k)
+			}
+		}
+	}
 	for ; j+4 <= n; j += 4 {
 		productFour(c[j:], ldc, a, ai, ap, b[j:], ldb, m, k)
 	}

@@ -90,17 +90,26 @@ func wordsOf(names []string, words []spoken) []wake.Word {
 	return out
 }
 
-// thresholds sets Found above every score of the negatives (none seen in their hours), Uncertain
-// where half a per cent of them would fire.
+// allowed is the number of false alarms an hour and word that Found shall not exceed.
+const allowed = 0.5
+
+// thresholds sets Found so that the negatives, of a number of hours, let expect no more alarms than
+// allowed: where n are seen in them, n+1 are to be expected in as many hours of others. Uncertain is
+// where half a per cent of the negatives would fire.
 func thresholds(words []wake.Word, negatives []found) {
+	hours := 0.0
+	for _, f := range negatives {
+		hours += f.length / 3600
+	}
+	seen := max(0, int(allowed*hours)-1)
 	for w := range words {
 		var s []float32
 		for _, f := range negatives {
 			s = append(s, f.scores[w])
 		}
 		slices.Sort(s)
-		words[w].Found = s[len(s)-1] + 1e-4
-		words[w].Uncertain = s[int(math.Ceil(0.995*float64(len(s))))-1] + 1e-4
+		words[w].Found = s[len(s)-1-seen] + 1e-4
+		words[w].Uncertain = min(words[w].Found, s[int(math.Ceil(0.995*float64(len(s))))-1]+1e-4)
 	}
 }
 
