@@ -28,10 +28,10 @@ func (h *Head) Adopt(ctx context.Context, fence string, size int64, root [32]byt
 	err = h.d.tx(ctx, func(tx *sql.Tx) error {
 		adopted, renumbered = 0, 0
 		var base int64
-		if err := tx.QueryRowContext(ctx, "select base from log_state where one = 1").Scan(&base); err != nil {
+		if err := tx.QueryRowContext(ctx, "select base from log_state where one = 1"+h.d.dialect.forUpdate).Scan(&base); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, "update outbox set log_index = -1 - log_index where log_index >= $1", base); err != nil {
+		if _, err := tx.ExecContext(ctx, "update entries set log_index = -1 - log_index where log_index >= $1", base); err != nil {
 			return err
 		}
 		index := base
@@ -53,11 +53,7 @@ func (h *Head) Adopt(ctx context.Context, fence string, size int64, root [32]byt
 		if index != base+size {
 			return fmt.Errorf("the log gave %d entries of %d", index-base, size)
 		}
-		res, err := tx.ExecContext(ctx, "update outbox set log_index = null where log_index < 0")
-		if err != nil {
-			return err
-		}
-		n, err := res.RowsAffected()
+		n, err := unnumber(ctx, tx, "log_index < $1", 0)
 		if err != nil {
 			return err
 		}
@@ -89,19 +85,40 @@ const (
 // place gives an entry its index, and the bytes that the log has of it, and returns the index that
 // it had.
 func place(ctx context.Context, tx *sql.Tx, leaf earshot.Leaf, index int64) (int64, error) {
-	var was sql.NullInt64
-	err := tx.QueryRowContext(ctx, "select log_index from outbox where entry_id = $1", leaf.ID).Scan(&was)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		_, err := tx.ExecContext(ctx, "insert into outbox (entry_id, body, log_index) values ($1, $2, $3)", leaf.ID, leaf.Body, index)
-		return missing, err
-	case err != nil:
+	var old int64
+	err := tx.QueryRowContext(ctx, "select log_index from entries where entry_id = $1", leaf.ID).Scan(&old)
+	if err == nil {
+		_, err = tx.ExecContext(ctx, "update entries set log_index = $1, body = $2 where entry_id = $3", index, leaf.Body, leaf.ID)
+		return -1 - old, err
+	}
+	if !errors.Is(err, sql.ErrNoRows) {
 		return 0, err
 	}
-	old := int64(waiting)
-	if was.Valid {
-		old = -1 - was.Int64
+	res, err := tx.ExecContext(ctx, "delete from outbox where entry_id = $1", leaf.ID)
+	if err != nil {
+		return 0, err
 	}
-	_, err = tx.ExecContext(ctx, "update outbox set log_index = $1, body = $2 where entry_id = $3", index, leaf.Body, leaf.ID)
-	return old, err
+	n, err := res.RowsAffected()
+	if err != nil {
+		return 0, err
+	}
+	_, err = tx.ExecContext(ctx, "insert into entries (entry_id, body, log_index) values ($1, $2, $3)", leaf.ID, leaf.Body, index)
+	if n == 0 {
+		return missing, err
+	}
+	return waiting, err
+}
+
+// unnumber takes entries back to the outbox, before all that waits there, in the order in which
+// they were numbered (of negative numbers: in which they had been).
+func unnumber(ctx context.Context, tx *sql.Tx, where string, arg int64) (int64, error) {
+	res, err := tx.ExecContext(ctx, `insert into outbox (seq, entry_id, body)
+		select (select coalesce(min(seq), 0) from outbox) - row_number() over (order by abs(log_index) desc), entry_id, body from entries where `+where, arg)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := tx.ExecContext(ctx, "delete from entries where "+where, arg); err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
 }

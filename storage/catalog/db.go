@@ -8,14 +8,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
 	"syscall"
 	"time"
 
-	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite"
 )
 
@@ -34,20 +32,28 @@ var (
 
 // Options of a catalog.
 type Options struct {
-	Path string // of the SQLite file
+	// Path of the SQLite file, or the URL of a PostgreSQL database: postgres://USER@HOST/DATABASE.
+	// The password comes from the environment (PGPASSWORD, PGPASSFILE). A search_path in the URL
+	// names the schema.
+	Path string
 	// Wrap, if not nil, lays something round the database's connector. Tests inject faults with it.
 	Wrap func(driver.Connector) driver.Connector
 }
 
-// DB is an open catalog. It is safe for concurrent use; one connection serves all, so that there
-// is one writer and nothing is ever busy within the process.
+// DB is an open catalog. It is safe for concurrent use. With SQLite one connection serves all, so
+// that there is one writer and nothing is ever busy within the process; PostgreSQL serves many
+// processes on many machines.
 type DB struct {
-	db   *sql.DB
-	path string
+	db      *sql.DB
+	dialect dialect
+	path    string
 }
 
-// Create makes a new catalog. It fails with fs.ErrExist where there is a file already.
+// Create makes a new catalog. It fails with fs.ErrExist where there is one already.
 func Create(ctx context.Context, o Options) (*DB, error) {
+	if isPostgres(o.Path) {
+		return openPostgres(ctx, o, true)
+	}
 	f, err := os.OpenFile(o.Path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("creating the catalog: %w", err)
@@ -58,9 +64,12 @@ func Create(ctx context.Context, o Options) (*DB, error) {
 	return Open(ctx, o)
 }
 
-// Open opens a catalog that exists and brings its schema up to date. A missing file is an error:
-// an empty catalog must never take the place of one that was mistyped.
+// Open opens a catalog that exists and brings its schema up to date. A missing one is an error: an
+// empty catalog must never take the place of one that was mistyped.
 func Open(ctx context.Context, o Options) (*DB, error) {
+	if isPostgres(o.Path) {
+		return openPostgres(ctx, o, false)
+	}
 	if _, err := os.Stat(o.Path); err != nil {
 		return nil, fmt.Errorf("opening the catalog: %w (earshot init makes one)", err)
 	}
@@ -78,18 +87,11 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	}
 	db := sql.OpenDB(connector)
 	db.SetMaxOpenConns(1)
-	steps, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return nil, err
-	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, db, steps, goose.WithVerbose(false))
-	if err == nil {
-		_, err = provider.Up(ctx)
-	}
-	if err != nil {
+	d := &DB{db: db, dialect: sqliteDialect(), path: path}
+	if err := d.migrate(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the catalog %s: %w", filepath.Base(path), err), db.Close())
 	}
-	return &DB{db: db, path: path}, nil
+	return d, nil
 }
 
 // dsn is a connector for the SQLite driver.
@@ -104,6 +106,9 @@ func (d *DB) Close() error { return d.db.Close() }
 // Backup writes a copy of the catalog as it is now to a new file. After restoring one, run
 // `earshot audit recover`: the published log is ahead of it.
 func (d *DB) Backup(ctx context.Context, path string) error {
+	if d.dialect.shared {
+		return errors.New("backing up the catalog: it is in PostgreSQL: use pg_dump or its base backups")
+	}
 	_, err := d.db.ExecContext(ctx, "vacuum into $1", path)
 	return wrap("backing up the catalog", err)
 }
@@ -115,8 +120,12 @@ func (d *DB) Ping(ctx context.Context) error {
 }
 
 // Exclusive takes the named lock for this process, or fails with [ErrBusy]. The lock ends with
-// release or with the process, however it ends.
+// release or with the process, however it ends; with PostgreSQL also with the connection, so that
+// it saves work and must not be all that keeps work from being done twice.
 func (d *DB) Exclusive(name string) (release func(), err error) {
+	if d.dialect.shared {
+		return d.advisory(name)
+	}
 	f, err := os.OpenFile(d.path+"."+name+".lock", os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("locking %s: %w", name, err)
@@ -131,8 +140,21 @@ func (d *DB) Exclusive(name string) (release func(), err error) {
 	return func() { f.Close() }, nil
 }
 
-// tx runs f in one transaction.
+// tx runs f in one transaction, again where the database gave it up to end a deadlock: f must
+// begin by forgetting what an earlier try left behind.
 func (d *DB) tx(ctx context.Context, f func(*sql.Tx) error) error {
+	for try := 1; ; try++ {
+		err := d.txOnce(ctx, f)
+		if err == nil || try == txTries || !givenUp(err) {
+			return err
+		}
+	}
+}
+
+// txTries bounds how often a transaction is begun afresh.
+const txTries = 10
+
+func (d *DB) txOnce(ctx context.Context, f func(*sql.Tx) error) error {
 	tx, err := d.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err

@@ -85,10 +85,13 @@ func (d *DB) Due(ctx context.Context, bucket, prefix, digest string, asOf time.T
 	return func(yield func(Row, error) bool) {
 		// What this digest has decided comes first: rows of other digests move into it as they are
 		// decided afresh.
-		for _, where := range []string{"due_digest = $2", "due_digest < $2", "due_digest > $2"} {
+		for part := range dueParts {
 			fromDigest, fromDue, fromKey := "", int64(math.MinInt64), ""
+			if part == dueParts-1 {
+				fromDigest = digest // those before it are in the part before
+			}
 			for {
-				page, digests, err := d.duePage(ctx, where, bucket, digest, micros(asOf), fromDigest, fromDue, fromKey)
+				page, digests, err := d.duePage(ctx, part, bucket, digest, micros(asOf), fromDigest, fromDue, fromKey)
 				if err != nil {
 					yield(Row{}, fmt.Errorf("reading what is due: %w", err))
 					return
@@ -110,17 +113,25 @@ func (d *DB) Due(ctx context.Context, bucket, prefix, digest string, asOf time.T
 	}
 }
 
-func (d *DB) duePage(ctx context.Context, where, bucket, digest string, asOf int64, fromDigest string, fromDue int64, fromKey string) ([]Row, []string, error) {
-	// What an action is open for belongs to that action until it is settled.
-	query := "select " + rowColumns + ` from recordings where gone_at = 0 and bucket = $1 and not exists
+// dueParts are the parts of what is due, each a stretch of the index that begins behind the row
+// ($3, $4, $5) of the page before: no page reads again what earlier ones have read.
+const dueParts = 3
+
+// dueQuery reads a page of a part. What an action is open for belongs to that action until it is
+// settled.
+func dueQuery(part int) string {
+	where := [dueParts]string{
+		"due_digest = $2 and cast($3 as text) = $3 and (due_at, key) > ($4, $5) and due_at <= $6",
+		"due_digest < $2 and (due_digest, due_at, key) > ($3, $4, $5) and cast($6 as bigint) = $6",
+		"due_digest <> $2 and (due_digest, due_at, key) > ($3, $4, $5) and cast($6 as bigint) = $6",
+	}[part]
+	return "select " + rowColumns + ` from recordings where gone_at = 0 and bucket = $1 and not exists
 		(select 1 from actions a where a.bucket = recordings.bucket and a.key = recordings.key and a.state = 'intended') and ` + where +
-		" and (due_digest, due_at, key) > ($3, $4, $5)"
-	if where == "due_digest = $2" {
-		query += " and due_at <= $6"
-	} else {
-		query += " and $6 = $6"
-	}
-	query += fmt.Sprintf(" order by due_digest, due_at, key limit %d", duePage)
+		fmt.Sprintf(" order by due_digest, due_at, key limit %d", duePage)
+}
+
+func (d *DB) duePage(ctx context.Context, part int, bucket, digest string, asOf int64, fromDigest string, fromDue int64, fromKey string) ([]Row, []string, error) {
+	query := dueQuery(part)
 	rows, err := d.db.QueryContext(ctx, query, bucket, digest, fromDigest, fromDue, fromKey, asOf)
 	if err != nil {
 		return nil, nil, err
@@ -279,7 +290,7 @@ func (d *DB) Matched(ctx context.Context, since time.Time) (map[string]int, erro
 		args []any
 	}{
 		{"select rule, count(*) from recordings where gone_at = 0 group by rule", nil},
-		{"select json_extract(a.doc, '$.decision.rule'), count(*) from actions a join runs r on r.id = a.run where r.created_at >= $1 group by 1", []any{micros(since)}},
+		{"select " + d.dialect.ruleOf + ", count(*) from actions a join runs r on r.id = a.run where r.created_at >= $1 group by 1", []any{micros(since)}},
 	} {
 		if err := d.countInto(ctx, out, q.text, q.args...); err != nil {
 			return nil, wrap("counting what rules decided", err)

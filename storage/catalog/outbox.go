@@ -15,7 +15,8 @@ func put(ctx context.Context, tx *sql.Tx, leaves []earshot.Leaf) error {
 		if l.ID == "" {
 			continue
 		}
-		if _, err := tx.ExecContext(ctx, "insert into outbox (entry_id, body) values ($1, $2) on conflict (entry_id) do nothing", l.ID, l.Body); err != nil {
+		if _, err := tx.ExecContext(ctx, `insert into outbox (entry_id, body) select $1, $2
+			where not exists (select 1 from entries where entry_id = $3) on conflict (entry_id) do nothing`, l.ID, l.Body, l.ID); err != nil {
 			return err
 		}
 	}
@@ -33,27 +34,43 @@ type Head struct{ d *DB }
 // Head of the log whose outbox is in this catalog.
 func (d *DB) Head() *Head { return &Head{d} }
 
-// Number gives the next indices to entries that wait, in the order in which they were written.
+// Number gives the next indices to entries that wait, in the order in which they were written. They
+// move from the outbox to the numbered entries, under a lock on the log's state: of several processes
+// one numbers at a time.
 func (h *Head) Number(ctx context.Context, limit int) (size int64, err error) {
 	// Mostly nothing waits: then no write transaction is begun.
 	var waiting bool
-	err = h.d.db.QueryRowContext(ctx, "select exists (select 1 from outbox where log_index is null), size from log_state").Scan(&waiting, &size)
+	err = h.d.db.QueryRowContext(ctx, "select exists (select 1 from outbox), size from log_state").Scan(&waiting, &size)
 	if err != nil || !waiting {
 		return size, wrap("numbering", err)
 	}
 	err = h.d.tx(ctx, func(tx *sql.Tx) error {
 		var base int64
-		if err := tx.QueryRowContext(ctx, "select size, base from log_state where one = 1").Scan(&size, &base); err != nil {
+		if err := tx.QueryRowContext(ctx, "select size, base from log_state where one = 1"+h.d.dialect.forUpdate).Scan(&size, &base); err != nil {
 			return err
 		}
-		res, err := tx.ExecContext(ctx, `update outbox set log_index = $1 + n.i from
-			(select seq, row_number() over (order by seq) - 1 as i from outbox where log_index is null order by seq limit $2) n
-			where outbox.seq = n.seq`, base+size, limit)
+		// An entry that was written again while it got its number is there already.
+		if _, err := tx.ExecContext(ctx, "delete from outbox where entry_id in (select e.entry_id from entries e join outbox o on o.entry_id = e.entry_id)"); err != nil {
+			return err
+		}
+		// What others commit meanwhile is not to be deleted unnumbered: the rows are named by their number.
+		var last sql.NullInt64
+		res, err := tx.ExecContext(ctx, `insert into entries (log_index, entry_id, body)
+			select $1 + row_number() over (order by seq) - 1, entry_id, body from outbox order by seq limit $2`, base+size, limit)
 		if err != nil {
 			return err
 		}
 		n, err := res.RowsAffected()
 		if err != nil {
+			return err
+		}
+		if err := tx.QueryRowContext(ctx, "select max(log_index) from entries").Scan(&last); err != nil {
+			return err
+		}
+		if n > 0 && last.Int64 != base+size+n-1 {
+			return fmt.Errorf("the last of %d entries got number %d after %d", n, last.Int64, base+size)
+		}
+		if _, err := tx.ExecContext(ctx, "delete from outbox where entry_id in (select entry_id from entries where log_index >= $1)", base+size); err != nil {
 			return err
 		}
 		size += n
@@ -65,7 +82,7 @@ func (h *Head) Number(ctx context.Context, limit int) (size int64, err error) {
 
 // Numbered reads entries by their numbers.
 func (h *Head) Numbered(ctx context.Context, from, to int64) ([]earshot.Leaf, error) {
-	rows, err := h.d.db.QueryContext(ctx, `select entry_id, body from outbox, log_state
+	rows, err := h.d.db.QueryContext(ctx, `select entry_id, body from entries, log_state
 		where log_index >= base + $1 and log_index < base + $2 order by log_index`, from, to)
 	if err != nil {
 		return nil, wrap("reading the outbox", err)
@@ -116,10 +133,9 @@ func (h *Head) SetPublished(ctx context.Context, size int64) error {
 
 // Index is the number of an entry in the current shard; ok is false if it has none there.
 func (h *Head) Index(ctx context.Context, entryID string) (index int64, ok bool, err error) {
-	var n sql.NullInt64
-	err = h.d.db.QueryRowContext(ctx, "select log_index - base from outbox, log_state where entry_id = $1 and log_index >= base", entryID).Scan(&n)
+	err = h.d.db.QueryRowContext(ctx, "select log_index - base from entries, log_state where entry_id = $1 and log_index >= base", entryID).Scan(&index)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, false, nil
 	}
-	return n.Int64, n.Valid, wrap("finding an entry", err)
+	return index, err == nil, wrap("finding an entry", err)
 }

@@ -54,7 +54,7 @@ func (d *DB) PlaceHold(ctx context.Context, h earshot.Hold, leaves ...earshot.Le
 func (d *DB) LiftHold(ctx context.Context, id, by string, at time.Time, leaves ...earshot.Leaf) (earshot.Hold, error) {
 	var h earshot.Hold
 	err := d.tx(ctx, func(tx *sql.Tx) error {
-		if err := scanDoc(tx.QueryRowContext(ctx, "select doc from holds where id = $1", id), &h); err != nil {
+		if err := scanDoc(tx.QueryRowContext(ctx, "select doc from holds where id = $1"+d.dialect.forUpdate, id), &h); err != nil {
 			return err
 		}
 		if !h.LiftedAt.IsZero() {

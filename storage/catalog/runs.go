@@ -22,7 +22,7 @@ func (d *DB) Draft(ctx context.Context, r earshot.Run) error {
 // Add adds actions to a draft.
 func (d *DB) Add(ctx context.Context, run earshot.RunID, actions []earshot.Action) error {
 	return wrap("adding actions", d.tx(ctx, func(tx *sql.Tx) error {
-		if _, err := expect(ctx, tx, run, earshot.RunDraft); err != nil {
+		if _, err := d.expect(ctx, tx, run, earshot.RunDraft); err != nil {
 			return err
 		}
 		for _, a := range actions {
@@ -40,7 +40,7 @@ func (d *DB) Add(ctx context.Context, run earshot.RunID, actions []earshot.Actio
 // entries that say so. A run in another state is [ErrStale].
 func (d *DB) Move(ctx context.Context, r earshot.Run, leaves []earshot.Leaf, from ...earshot.RunState) error {
 	return wrap("run "+string(r.ID), d.tx(ctx, func(tx *sql.Tx) error {
-		if _, err := expect(ctx, tx, r.ID, from...); err != nil {
+		if _, err := d.expect(ctx, tx, r.ID, from...); err != nil {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, "update runs set state = $1, doc = $2 where id = $3", string(r.State), toJSON(r), string(r.ID)); err != nil {
@@ -50,9 +50,9 @@ func (d *DB) Move(ctx context.Context, r earshot.Run, leaves []earshot.Leaf, fro
 	}))
 }
 
-func expect(ctx context.Context, tx *sql.Tx, run earshot.RunID, states ...earshot.RunState) (earshot.Run, error) {
+func (d *DB) expect(ctx context.Context, tx *sql.Tx, run earshot.RunID, states ...earshot.RunState) (earshot.Run, error) {
 	var r earshot.Run
-	if err := scanDoc(tx.QueryRowContext(ctx, "select doc from runs where id = $1", string(run)), &r); err != nil {
+	if err := scanDoc(tx.QueryRowContext(ctx, "select doc from runs where id = $1"+d.dialect.forUpdate, string(run)), &r); err != nil {
 		return r, err
 	}
 	for _, s := range states {
@@ -89,7 +89,7 @@ func (d *DB) RunsIn(ctx context.Context, state earshot.RunState) ([]earshot.Run,
 // same person changes nothing.
 func (d *DB) PutApproval(ctx context.Context, a earshot.Approval, leaf earshot.Leaf) error {
 	return wrap("approving", d.tx(ctx, func(tx *sql.Tx) error {
-		r, err := expect(ctx, tx, a.Run, earshot.RunSealed, earshot.RunApproved)
+		r, err := d.expect(ctx, tx, a.Run, earshot.RunSealed, earshot.RunApproved)
 		if err != nil {
 			return err
 		}
@@ -136,7 +136,7 @@ func (d *DB) History(ctx context.Context, bucket, key string) ([]earshot.Action,
 func (d *DB) Acted(ctx context.Context, from int64) iter.Seq2[earshot.Action, error] {
 	return func(yield func(earshot.Action, error) bool) {
 		for {
-			rows, err := d.db.QueryContext(ctx, `select a.doc, o.log_index from actions a join outbox o on o.entry_id = a.outcome_id
+			rows, err := d.db.QueryContext(ctx, `select a.doc, o.log_index from actions a join entries o on o.entry_id = a.outcome_id
 				where o.log_index >= $1 order by o.log_index limit 1000`, from)
 			if err != nil {
 				yield(earshot.Action{}, wrap("reading what was done", err))
@@ -261,8 +261,8 @@ func advance(ctx context.Context, tx *sql.Tx, t Transition, from earshot.ActionS
 // missing or has no number.
 func (d *DB) Places(ctx context.Context, run earshot.RunID, seq int) (intent, outcome int64, ok bool, err error) {
 	err = d.db.QueryRowContext(ctx, `select i.log_index, o.log_index from actions a
-		join outbox i on i.entry_id = a.intent_id join outbox o on o.entry_id = a.outcome_id
-		where a.run = $1 and a.seq = $2 and i.log_index is not null and o.log_index is not null`, string(run), seq).Scan(&intent, &outcome)
+		join entries i on i.entry_id = a.intent_id join entries o on o.entry_id = a.outcome_id
+		where a.run = $1 and a.seq = $2`, string(run), seq).Scan(&intent, &outcome)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, 0, false, nil
 	}

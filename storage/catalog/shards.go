@@ -53,14 +53,14 @@ func (d *DB) Closed(ctx context.Context) ([]Shard, error) {
 func (d *DB) Roll(ctx context.Context, old Shard, next Shard, genesis earshot.Leaf, now time.Time) error {
 	err := d.tx(ctx, func(tx *sql.Tx) error {
 		var base, shard, published int64
-		if err := tx.QueryRowContext(ctx, "select base, shard, published from log_state where one = 1").Scan(&base, &shard, &published); err != nil {
+		if err := tx.QueryRowContext(ctx, "select base, shard, published from log_state where one = 1"+d.dialect.forUpdate).Scan(&base, &shard, &published); err != nil {
 			return err
 		}
 		if shard != old.N || published != old.Size {
 			return fmt.Errorf("%w: shard %d of %d entries is the current one", ErrStale, shard, published)
 		}
 		// What was written behind the last entry goes into the next shard, behind its genesis.
-		if _, err := tx.ExecContext(ctx, "update outbox set log_index = null where log_index >= $1", base+published); err != nil {
+		if _, err := unnumber(ctx, tx, "log_index >= $1", base+published); err != nil {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, "insert into log_shards (n, base, size, origin, prefix, checkpoint, closed_at) values ($1, $2, $3, $4, $5, $6, $7)",
@@ -74,7 +74,7 @@ func (d *DB) Roll(ctx context.Context, old Shard, next Shard, genesis earshot.Le
 		if _, err := tx.ExecContext(ctx, "delete from roots"); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, "insert into outbox (entry_id, body, log_index) values ($1, $2, $3)", genesis.ID, genesis.Body, base+published)
+		_, err := tx.ExecContext(ctx, "insert into entries (entry_id, body, log_index) values ($1, $2, $3)", genesis.ID, genesis.Body, base+published)
 		return err
 	})
 	return wrap("closing the log's shard", err)

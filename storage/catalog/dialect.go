@@ -1,0 +1,96 @@
+package catalog
+
+import (
+	"context"
+	"io/fs"
+	"regexp"
+	"strings"
+	"testing/fstest"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+// dialect is all in which the engines differ. Statements are the same text for both.
+type dialect struct {
+	goose goose.Dialect
+	// shared: processes on several machines work on the catalog at once.
+	shared bool
+	// forUpdate at the end of a select keeps its rows from changing until the transaction ends. With
+	// SQLite there is one writer anyway.
+	forUpdate string
+	// skipLocked besides passes over rows that another transaction holds.
+	skipLocked string
+	// ruleOf gives the rule out of an action's document in column a.doc.
+	ruleOf string
+	// ddl rewrites a migration.
+	ddl func(string) string
+}
+
+func sqliteDialect() dialect {
+	return dialect{
+		goose: goose.DialectSQLite3, ruleOf: "json_extract(a.doc, '$.decision.rule')",
+		ddl: func(s string) string { return s },
+	}
+}
+
+func postgresDialect() dialect {
+	return dialect{
+		goose: goose.DialectPostgres, shared: true, forUpdate: " for update", skipLocked: " for update skip locked",
+		ruleOf: "cast(a.doc as json) -> 'decision' ->> 'rule'", ddl: postgresDDL,
+	}
+}
+
+var (
+	textType = regexp.MustCompile(`\btext\b`)
+	blobType = regexp.MustCompile(`\bblob\b`)
+)
+
+// postgresDDL makes PostgreSQL's statements of a migration. A line that begins with "--postgres:"
+// is meant for PostgreSQL alone, one that ends with "--sqlite" is not meant for it. Text compares by
+// bytes, as S3 sorts its keys.
+func postgresDDL(s string) string {
+	var out strings.Builder
+	for line := range strings.Lines(s) {
+		text := strings.TrimRight(line, "\n")
+		if strings.HasSuffix(text, "--sqlite") {
+			continue
+		}
+		text = strings.TrimPrefix(text, "--postgres:")
+		if !strings.HasPrefix(strings.TrimSpace(text), "--") {
+			text = blobType.ReplaceAllString(textType.ReplaceAllString(text, `text collate "C"`), "bytea")
+		}
+		out.WriteString(text + "\n")
+	}
+	return out.String()
+}
+
+// migrate brings the schema up to date. Several processes may do so at once.
+func (d *DB) migrate(ctx context.Context) error {
+	steps := fstest.MapFS{}
+	files, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		return err
+	}
+	for _, name := range files {
+		text, err := migrations.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		steps[strings.TrimPrefix(name, "migrations/")] = &fstest.MapFile{Data: []byte(d.dialect.ddl(string(text)))}
+	}
+	options := []goose.ProviderOption{goose.WithVerbose(false)}
+	if d.dialect.shared {
+		locker, err := lock.NewPostgresSessionLocker()
+		if err != nil {
+			return err
+		}
+		options = append(options, goose.WithSessionLocker(locker))
+	}
+	provider, err := goose.NewProvider(d.dialect.goose, d.db, steps, options...)
+	if err != nil {
+		return err
+	}
+	_, err = provider.Up(ctx)
+	return err
+}

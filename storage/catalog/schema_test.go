@@ -1,0 +1,135 @@
+package catalog_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"earshot"
+	"earshot/storage/catalog"
+	"earshot/storage/catalog/catalogtest"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	_ "modernc.org/sqlite"
+)
+
+// TestAnEarlierSchemaIsBroughtUp makes a catalog as version 4 of the schema had it, with numbered
+// and waiting entries, and opens it.
+func TestAnEarlierSchemaIsBroughtUp(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "catalog.db")
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	provider, err := goose.NewProvider(goose.DialectSQLite3, db, catalog.Migrations(), goose.WithVerbose(false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := provider.UpTo(t.Context(), 4); err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range []string{
+		"insert into outbox (entry_id, body, log_index) values ('one', x'01', 0), ('two', x'02', 1), ('three', x'03', null), ('four', x'04', null)",
+		"update log_state set size = 2, published = 1",
+		"insert into recordings (bucket, key, etag, size, stored_at) values ('b', 'k', 'e', 1, 2)",
+	} {
+		if _, err := db.ExecContext(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db.Close()
+	d, err := catalog.Open(t.Context(), catalog.Options{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if _, err := d.Recording(t.Context(), "b", "k"); err != nil {
+		t.Error(err)
+	}
+	if size, err := d.Head().Number(t.Context(), 100); size != 4 || err != nil {
+		t.Fatalf("numbered to %d, %v", size, err)
+	}
+	leaves, err := d.Head().Numbered(t.Context(), 0, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, l := range leaves {
+		got = append(got, l.ID)
+	}
+	if want := "one two three four"; strings.Join(got, " ") != want {
+		t.Errorf("got %v, want %s", got, want)
+	}
+}
+
+// TestDueIsServedByItsIndex holds on both engines: a run's first page reads the index, in order, and
+// never a whole table.
+func TestDueIsServedByItsIndex(t *testing.T) {
+	for name, c := range map[string]struct{ path, driver, explain string }{
+		"sqlite":   {filepath.Join(t.TempDir(), "c.db"), "sqlite", "explain query plan "},
+		"postgres": {"", "pgx", "explain (costs off) "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if name == "postgres" {
+				c.path = catalogtest.URL(t)
+			}
+			d := create(t, c.path)
+			page := catalog.Page{Bucket: "b", Last: true}
+			for i := range 20_000 {
+				page.Recordings = append(page.Recordings, earshot.Recording{ID: earshot.RecordingID{Bucket: "b", Key: fmt.Sprintf("k%06d", i)}, ETag: "e", StoredAt: time.Unix(9, 0)})
+			}
+			if _, err := d.Observe(t.Context(), page, time.Unix(10, 0)); err != nil {
+				t.Fatal(err)
+			}
+			raw, err := sql.Open(c.driver, c.path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer raw.Close()
+			if _, err := raw.ExecContext(t.Context(), "analyze"); err != nil {
+				t.Fatal(err)
+			}
+			for _, due := range catalog.DueQueries() {
+				plan := explain(t.Context(), t, raw, c.explain+due, "b", "digest", "", int64(0), "", int64(1))
+				if !strings.Contains(plan, "due") || strings.Contains(plan, "Seq Scan on recordings") || strings.Contains(plan, "SCAN recordings") ||
+					strings.Contains(plan, "Sort\n") || strings.Contains(plan, "TEMP B-TREE") {
+					t.Errorf("not by the index:\n%s\n%s", due, plan)
+				}
+			}
+		})
+	}
+}
+
+func explain(ctx context.Context, tb testing.TB, db *sql.DB, query string, args ...any) string {
+	tb.Helper()
+	rows, err := db.QueryContext(ctx, query, args...)
+	if err != nil {
+		tb.Fatalf("%s: %v", query, err)
+	}
+	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var out strings.Builder
+	for rows.Next() {
+		cells := make([]sql.NullString, len(columns))
+		to := make([]any, len(cells))
+		for i := range cells {
+			to[i] = &cells[i]
+		}
+		if err := rows.Scan(to...); err != nil {
+			tb.Fatal(err)
+		}
+		fmt.Fprintln(&out, cells[len(cells)-1].String)
+	}
+	if err := rows.Err(); err != nil {
+		tb.Fatal(err)
+	}
+	return out.String()
+}
