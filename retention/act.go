@@ -225,6 +225,9 @@ func newest(versions []storage.Version, at int) bool {
 func (d doomed) destroy(ctx context.Context, b *storage.Bucket, v *verdict) error {
 	for range 4 { // newer versions of what is derived may come while we are at it
 		for _, version := range slices.Backward(d.versions) {
+			if err := ours(ctx); err != nil {
+				return v.broken(err)
+			}
 			if err := b.Destroy(ctx, []earshot.RecordingID{version.ID})[0]; err != nil {
 				return v.broken(err)
 			}

@@ -33,9 +33,9 @@ const applyBatch = 64
 // Apply carries out an approved run, or goes on with one that was cut off. When ctx ends, no
 // further action is begun, those under way are brought to an end, and the rest of the run stays
 // planned. Actions that no longer fit are skipped with the reason; one that fails does not stop
-// the others.
+// the others. On a shared catalog several processes may apply a run at once.
 func (r *Runner) Apply(ctx context.Context, id earshot.RunID) (Applied, error) {
-	release, err := r.o.Catalog.Exclusive("apply")
+	release, err := r.alone(ctx)
 	if err != nil {
 		return Applied{}, err
 	}
@@ -50,10 +50,27 @@ func (r *Runner) Apply(ctx context.Context, id earshot.RunID) (Applied, error) {
 		return Applied{Run: run}, errors.Join(err, settleErr)
 	}
 	if run.State != earshot.RunDone {
+		r.o.Wake(ctx, run)
 		err = r.applyAll(ctx, run)
 	}
 	out, sumErr := r.summary(context.WithoutCancel(ctx), run)
 	return out, errors.Join(err, sumErr, settleErr)
+}
+
+// alone makes sure that no other process of this machine acts, where a catalog is not shared: then
+// nobody else's lease can stand. On a shared catalog leases alone tell who acts.
+func (r *Runner) alone(ctx context.Context) (release func(), err error) {
+	if r.o.Catalog.Shared() {
+		return func() {}, nil
+	}
+	if release, err = r.o.Catalog.Exclusive("apply"); err != nil {
+		return nil, err
+	}
+	if err := r.o.Catalog.EndLeases(ctx); err != nil {
+		release()
+		return nil, err
+	}
+	return release, nil
 }
 
 // begin checks that the run may be applied now.
@@ -70,17 +87,9 @@ func (r *Runner) begin(ctx context.Context, id earshot.RunID) (earshot.Run, erro
 			run.ApprovalsNeeded, run.WhyApproval, id, run.Digest.Short())
 	case run.State != earshot.RunApproved && run.State != earshot.RunApplying:
 		return run, fmt.Errorf("%w: run %s is %s", ErrStaleRun, id, run.State)
-	case run.PolicyDigest != r.rules.digest:
-		return run, fmt.Errorf("%w: run %s was planned under other policies than are in force now; plan again", ErrStaleRun, id)
-	case r.now().Sub(run.AsOf) > planLife:
-		return run, fmt.Errorf("%w: run %s was planned on %s, more than a week ago; plan again", ErrStaleRun, id, run.AsOf.Format("2006-01-02"))
 	}
-	digest, err := r.recompute(ctx, run)
-	if err != nil {
+	if run, err = r.fit(ctx, run); err != nil {
 		return run, err
-	}
-	if digest != run.Digest {
-		return run, fmt.Errorf("%w: the actions of run %s are not those that were sealed; plan again, and find out who changed the catalog", ErrStaleRun, id)
 	}
 	if run.State == earshot.RunApproved {
 		run.State = earshot.RunApplying
@@ -90,22 +99,12 @@ func (r *Runner) begin(ctx context.Context, id earshot.RunID) (earshot.Run, erro
 }
 
 func (r *Runner) applyAll(ctx context.Context, run earshot.Run) error {
-	from, done := 0, 0
-	var unfinished int
-	for {
-		batch, err := r.o.Catalog.Actions(ctx, run.ID, earshot.ActionPlanned, from, applyBatch)
-		if err != nil {
-			return err
-		}
-		if len(batch) == 0 {
-			break
-		}
-		from = batch[len(batch)-1].Seq + 1
-		n, err := r.applyBatch(ctx, run, batch, &done)
-		unfinished += n
-		if err != nil {
-			return err
-		}
+	unfinished, err := r.work(ctx, run)
+	if err == nil && r.o.Catalog.Shared() {
+		err = r.await(ctx, run)
+	}
+	if err != nil {
+		return err
 	}
 	if unfinished > 0 {
 		return fmt.Errorf("%w: %d action(s) of run %s wait for the store; run earshot apply %s again", ErrPartly, unfinished, run.ID, run.ID)
@@ -113,21 +112,46 @@ func (r *Runner) applyAll(ctx context.Context, run earshot.Run) error {
 	return r.finish(ctx, run)
 }
 
-// applyBatch takes a batch from planned to settled and returns how many it could not settle.
-func (r *Runner) applyBatch(ctx context.Context, run earshot.Run, batch []earshot.Action, done *int) (int, error) {
+// work takes batches of a run until nobody's are left, and returns how many actions it could not
+// bring to an end.
+func (r *Runner) work(ctx context.Context, run earshot.Run) (unfinished int, err error) {
+	done := 0
+	for from := 0; ; {
+		n, last, err := r.applyBatch(ctx, run, from, &done)
+		unfinished += n
+		if err != nil || last < 0 {
+			return unfinished, err
+		}
+		from = last + 1
+	}
+}
+
+// applyBatch reserves a batch and takes it from planned to settled. It returns how many actions it
+// could not settle, and the last sequence number of the batch, -1 where nothing was left.
+func (r *Runner) applyBatch(ctx context.Context, run earshot.Run, from int, done *int) (unfinished, last int, err error) {
+	l := r.hire(ctx)
+	defer l.letGo()
+	batch, err := r.o.Catalog.Reserve(ctx, run.ID, l.current(), from, applyBatch)
+	if err != nil || len(batch) == 0 {
+		return 0, -1, err
+	}
+	last = batch[len(batch)-1].Seq
+	defer func() {
+		err = errors.Join(err, r.o.Catalog.Release(context.WithoutCancel(ctx), run.ID, l.owner))
+	}()
 	transitions, unread, err := r.preconditions(ctx, run, batch)
 	if err != nil {
-		return 0, err
+		return 0, last, err
 	}
-	claimed, err := r.o.Catalog.Claim(ctx, transitions)
+	claimed, err := r.o.Catalog.Claim(ctx, l.current(), transitions)
 	if err != nil {
-		return 0, err
+		return 0, last, err
 	}
 	// From here on there are intents. Whatever happens to ctx, each is to get its outcome.
-	firm := context.WithoutCancel(ctx)
+	firm := l.under(context.WithoutCancel(ctx))
 	published, err := r.o.Log.Publish(firm)
 	if err != nil {
-		return 0, fmt.Errorf("nothing was destroyed, since the intents could not be published: %w", err)
+		return 0, last, fmt.Errorf("nothing was destroyed, since the intents could not be published: %w", err)
 	}
 	var intended []earshot.Action
 	for _, a := range claimed {
@@ -151,11 +175,11 @@ func (r *Runner) applyBatch(ctx context.Context, run earshot.Run, batch []earsho
 		})
 	}
 	_ = group.Wait()
-	unfinished := unread
+	unfinished = unread
 	for i, err := range errs {
 		switch {
 		case errors.Is(err, errGate):
-			return 0, err
+			return 0, last, err
 		case err != nil:
 			unfinished++
 			r.o.Logger.WarnContext(ctx, "action waits for the store", "run", string(run.ID), "object", objectHash(intended[i].Recording.ID), "err", err)
@@ -165,9 +189,9 @@ func (r *Runner) applyBatch(ctx context.Context, run earshot.Run, batch []earsho
 	}
 	r.o.Progress("apply", *done, run.Actions)
 	if _, err := r.o.Log.Publish(firm); err != nil {
-		return unfinished, err
+		return unfinished, last, err
 	}
-	return unfinished, ctx.Err()
+	return unfinished, last, ctx.Err()
 }
 
 // preconditions looks afresh at what a batch is about to be done to, and says for each action
@@ -282,6 +306,9 @@ func (r *Runner) carryOut(ctx context.Context, a earshot.Action, published int64
 	if !ok || index >= published {
 		return errGate
 	}
+	if err := ours(ctx); err != nil {
+		return err
+	}
 	v, err := r.perform(ctx, a, recovering)
 	if err != nil {
 		return err
@@ -301,7 +328,7 @@ func (r *Runner) carryOut(ctx context.Context, a earshot.Action, published int64
 // Settle brings to an end what a crash left intended, by what is true in the store now, and
 // returns how many actions that were.
 func (r *Runner) Settle(ctx context.Context) (int, error) {
-	release, err := r.o.Catalog.Exclusive("apply")
+	release, err := r.alone(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -309,26 +336,44 @@ func (r *Runner) Settle(ctx context.Context) (int, error) {
 	return r.settle(ctx)
 }
 
+// settleBatch takes over actions that nobody is at any more and brings them to an end. What cannot
+// be brought to an end now stays ours until the lease ends, so that this goes on with the next.
+func (r *Runner) settleBatch(ctx context.Context, published int64) (settled int, failed, err error) {
+	l := r.hire(ctx)
+	defer l.letGo()
+	open, err := r.o.Catalog.TakeOver(ctx, l.current(), applyBatch)
+	if err != nil {
+		return 0, nil, err
+	}
+	for _, a := range open {
+		if ctx.Err() != nil {
+			return settled, failed, ctx.Err()
+		}
+		if err := r.carryOut(l.under(context.WithoutCancel(ctx)), a, published, true); err != nil {
+			failed = errors.Join(failed, err)
+			continue
+		}
+		settled++
+	}
+	return settled, failed, nil
+}
+
 func (r *Runner) settle(ctx context.Context) (int, error) {
 	published, err := r.o.Log.Publish(ctx)
 	if err != nil {
 		return 0, err
 	}
-	open, err := r.o.Catalog.Unfinished(ctx, 1<<20)
-	if err != nil || len(open) == 0 {
-		return 0, err
-	}
 	var failed error
 	settled := 0
-	for _, a := range open {
-		if ctx.Err() != nil {
-			return settled, ctx.Err()
+	for {
+		n, errs, err := r.settleBatch(ctx, published)
+		settled, failed = settled+n, errors.Join(failed, errs)
+		if err != nil {
+			return settled, err
 		}
-		if err := r.carryOut(context.WithoutCancel(ctx), a, published, true); err != nil {
-			failed = errors.Join(failed, err)
-			continue
+		if n == 0 && errs == nil {
+			break
 		}
-		settled++
 	}
 	if failed != nil {
 		return settled, fmt.Errorf("%w: settling what was cut off: %w", ErrPartly, failed)
@@ -353,6 +398,9 @@ func (r *Runner) finish(ctx context.Context, run earshot.Run) error {
 		return err
 	}
 	if err := r.o.Catalog.Move(ctx, run, []earshot.Leaf{leaf}, earshot.RunApplying); err != nil {
+		if now, readErr := r.o.Catalog.Run(ctx, run.ID); readErr == nil && now.State == earshot.RunDone {
+			return nil // another process was there first
+		}
 		return err
 	}
 	_, err = r.o.Log.Publish(ctx)

@@ -194,6 +194,9 @@ func (w *redaction) replace(ctx context.Context) error {
 		}
 		add[metaErased], add[metaSeal] = text, w.r.seal(w.head.ID, text, hex.EncodeToString(sum.Sum(nil)))
 	}
+	if err := ours(ctx); err != nil {
+		return err
+	}
 	if w.head, err = w.b.Replace(ctx, w.head, out, size, add); err != nil {
 		return err
 	}

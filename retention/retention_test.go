@@ -282,7 +282,7 @@ func TestAPlanEditedInTheCatalogIsNotCarriedOut(t *testing.T) {
 	}
 	a := as[0]
 	a.Recording.ID.Key = "clips/s1/other.wav"
-	if _, err := p.db.Claim(t.Context(), []catalog.Transition{{Action: withState(a, earshot.ActionPlanned), Leaf: earshot.Leaf{}}}); err != nil {
+	if _, err := p.db.Claim(t.Context(), catalog.Lease{}, []catalog.Transition{{Action: withState(a, earshot.ActionPlanned), Leaf: earshot.Leaf{}}}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := p.runner.Apply(t.Context(), planned.Run.ID); !errors.Is(err, retention.ErrStaleRun) {

@@ -38,18 +38,22 @@ type Options struct {
 	Workers     int               // recordings handled at once; default 8
 	Now         func() time.Time  // default time.Now
 	Logger      *slog.Logger      // default: silent
+	// Wake, if not nil, is told of a run that is about to be carried out, so that other processes on a
+	// shared catalog may help. It must not wait for them.
+	Wake func(ctx context.Context, run earshot.Run)
 	// Progress, if not nil, is told how a stage gets on; total is 0 where it is not known.
 	Progress func(stage string, done, total int)
 }
 
-// Runner makes and applies plans. It is safe for concurrent use, but one process at a time plans,
-// and one applies.
+// Runner makes and applies plans. It is safe for concurrent use. One process at a time plans; on a
+// shared catalog any number applies.
 type Runner struct {
 	o       Options
 	layout  *layout
 	rules   ruleset
-	mu      sync.Mutex // guards buckets
+	mu      sync.Mutex // guards what follows
 	buckets map[string]*storage.Bucket
+	sealed  map[earshot.RunID]earshot.Digest // the run whose actions were found to be as sealed
 }
 
 // SubjectKeys keeps the keys that data subjects' tags are made with.
@@ -92,6 +96,9 @@ func New(o Options) (*Runner, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Wake == nil {
+		o.Wake = func(context.Context, earshot.Run) {}
+	}
 	if o.Progress == nil {
 		o.Progress = func(string, int, int) {}
 	}
@@ -99,7 +106,7 @@ func New(o Options) (*Runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Runner{o: o, layout: l, rules: newRuleset(o.Policies), buckets: map[string]*storage.Bucket{}}, nil
+	return &Runner{o: o, layout: l, rules: newRuleset(o.Policies), buckets: map[string]*storage.Bucket{}, sealed: map[earshot.RunID]earshot.Digest{}}, nil
 }
 
 func (r *Runner) now() time.Time { return r.o.Now().UTC() }

@@ -198,8 +198,8 @@ type Effect struct {
 
 // Claim writes the intents of a batch (or, for those in state skipped, why not), each only if its
 // action is still planned. It returns those that were claimed: only they may be acted upon, and
-// only once the log has published their intents.
-func (d *DB) Claim(ctx context.Context, batch []Transition) ([]earshot.Action, error) {
+// only once the log has published their intents, and only while the lease lasts.
+func (d *DB) Claim(ctx context.Context, l Lease, batch []Transition) ([]earshot.Action, error) {
 	var claimed []earshot.Action
 	err := d.tx(ctx, func(tx *sql.Tx) error {
 		claimed = claimed[:0]
@@ -208,8 +208,13 @@ func (d *DB) Claim(ctx context.Context, batch []Transition) ([]earshot.Action, e
 			if err != nil {
 				return err
 			}
-			if ok {
-				claimed = append(claimed, t.Action)
+			if !ok {
+				continue
+			}
+			claimed = append(claimed, t.Action)
+			if _, err := tx.ExecContext(ctx, "update actions set owner = $1, lease_until = $2 where run = $3 and seq = $4",
+				l.Owner, micros(l.Until), string(t.Action.Run), t.Action.Seq); err != nil {
+				return err
 			}
 		}
 		return nil

@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(t *testing.T) *catalog.DB) {
 	t.Run("decisionsOnAnotherETagAreDropped", func(t *testing.T) { testForesee(t, open(t)) })
 	t.Run("aRunOnlyMovesForward", func(t *testing.T) { testRuns(t, open(t)) })
 	t.Run("anActionIsClaimedOnceAndSettledOnce", func(t *testing.T) { testClaim(t, open(t)) })
+	t.Run("anActionBelongsToOneWorkerUntilTheLeaseEnds", func(t *testing.T) { testLeases(t, open(t)) })
 	t.Run("entriesAreNumberedInOrderWithoutGaps", func(t *testing.T) { testOutbox(t, open(t)) })
 	t.Run("holdsAndSubjectsMakeTheirRecordingsDue", func(t *testing.T) { testTouch(t, open(t)) })
 	t.Run("openAndCreateDiffer", func(t *testing.T) {
@@ -207,7 +208,7 @@ func testClaim(t *testing.T, db *catalog.DB) {
 	a := as[0]
 	a.State = earshot.ActionIntended
 	for i, want := range []int{1, 0} {
-		got, err := db.Claim(ctx, []catalog.Transition{{Action: a, Leaf: leaf("intent")}})
+		got, err := db.Claim(ctx, catalog.Lease{Owner: "w", Until: epoch}, []catalog.Transition{{Action: a, Leaf: leaf("intent")}})
 		if err != nil || len(got) != want {
 			t.Errorf("claim %d: got %d, %v, want %d", i, len(got), err, want)
 		}

@@ -1,0 +1,128 @@
+package catalogtest
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"earshot"
+	"earshot/storage/catalog"
+)
+
+func testLeases(t *testing.T, db *catalog.DB) {
+	ctx := t.Context()
+	const run, n = earshot.RunID("run-l"), 40
+	if err := db.Draft(ctx, earshot.Run{ID: run, CreatedAt: epoch}); err != nil {
+		t.Fatal(err)
+	}
+	var actions []earshot.Action
+	for i := range n {
+		actions = append(actions, earshot.Action{Seq: i, Recording: rec(fmt.Sprintf("c/%d", i), "e")})
+	}
+	if err := db.Add(ctx, run, actions); err != nil {
+		t.Fatal(err)
+	}
+	at := func(owner string, s int) catalog.Lease {
+		now := epoch.Add(time.Duration(s) * time.Second)
+		return catalog.Lease{Owner: owner, Now: now, Until: now.Add(10 * time.Second)}
+	}
+	reserve := func(l catalog.Lease, from, limit int) []int {
+		t.Helper()
+		got, err := db.Reserve(ctx, run, l, from, limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out []int
+		for _, a := range got {
+			out = append(out, a.Seq)
+		}
+		return out
+	}
+	same := func(what string, got []int, want ...int) {
+		t.Helper()
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%s: got %v, want %v", what, got, want)
+		}
+	}
+	same("the first come", reserve(at("a", 0), 0, 3), 0, 1, 2)
+	same("the next", reserve(at("b", 0), 0, 3), 3, 4, 5)
+	same("after the lease", reserve(at("b", 11), 0, 3), 0, 1, 2)
+	same("from a number on", reserve(at("b", 11), 20, 2), 20, 21)
+	if err := db.Release(ctx, run, "b"); err != nil {
+		t.Fatal(err)
+	}
+	same("given back", reserve(at("c", 12), 0, 3), 0, 1, 2)
+	intend := func(l catalog.Lease, seq int) int {
+		a := actions[seq]
+		a.Run, a.State = run, earshot.ActionIntended
+		got, err := db.Claim(ctx, l, []catalog.Transition{{Action: a, Leaf: leaf(fmt.Sprintf("l%d", seq))}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(got)
+	}
+	if intend(at("c", 12), 0) != 1 || intend(at("b", 12), 0) != 0 {
+		t.Error("an action was claimed twice, or not at all")
+	}
+	take := func(l catalog.Lease) int {
+		t.Helper()
+		got, err := db.TakeOver(ctx, l, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(got)
+	}
+	if n := take(at("d", 15)); n != 0 {
+		t.Errorf("%d actions were taken from a worker that is at them", n)
+	}
+	if err := db.Renew(ctx, at("c", 20)); err != nil {
+		t.Fatal(err)
+	}
+	if n := take(at("d", 25)); n != 0 {
+		t.Errorf("%d actions were taken although their lease was renewed", n)
+	}
+	if n := take(at("d", 31)); n != 1 {
+		t.Errorf("%d actions were taken over after the lease", n)
+	}
+	if err := db.EndLeases(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if n := take(at("e", 31)); n != 1 {
+		t.Errorf("%d actions were free after all leases ended", n)
+	}
+	// Many at once: every action comes to one of them.
+	if err := db.EndLeases(ctx); err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var group sync.WaitGroup
+	seen := map[int]int{}
+	for w := range 6 {
+		group.Go(func() {
+			for {
+				got, err := db.Reserve(ctx, run, at(fmt.Sprintf("w%d", w), 40), 0, 4)
+				if err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				for _, a := range got {
+					seen[a.Seq]++
+				}
+				mu.Unlock()
+				if len(got) == 0 {
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	for seq, times := range seen {
+		if times != 1 {
+			t.Errorf("action %d was reserved %d times", seq, times)
+		}
+	}
+	if len(seen) < n-1 {
+		t.Errorf("%d of %d actions were reserved", len(seen), n-1)
+	}
+}
