@@ -28,7 +28,12 @@ import (
 // the program knows the difference between the default installation and a larger one.
 type Config struct {
 	Store   StoreConfig `yaml:"store"`
-	Catalog string      `yaml:"catalog"` // SQLite file; default catalog.db
+	// Catalog is an SQLite file (default catalog.db), or the URL of a PostgreSQL database for
+	// installations of several machines; its password comes from PGPASSWORD or PGPASSFILE.
+	Catalog string `yaml:"catalog"`
+	// SubjectKeys is where data subjects' keys are: a file (default subjects.db beside the log's keys),
+	// or the URL of a PostgreSQL database whose backups are not kept with the catalog's.
+	SubjectKeys string `yaml:"subject_keys"`
 	Keys    string      `yaml:"keys"`    // folder of the log's keys; default keys
 	Log     LogConfig   `yaml:"log"`
 	// Policies is a folder; every .yaml in it that does not end in .test.yaml is a policy.
@@ -135,8 +140,12 @@ func (c *Config) check() error {
 	set(&c.Policies, "policies")
 	set(&c.Log.Bucket, "earshot-log")
 	set(&c.Listen, "127.0.0.1:8470")
-	for _, p := range []*string{&c.Catalog, &c.Keys, &c.Policies, &c.Spool, &c.Store.Embedded, &c.Store.AccessKeyFile, &c.Store.SecretKeyFile, &c.Log.Trust, &c.Verifier.AccessKeyFile, &c.Verifier.SecretKeyFile, &c.Inventory} {
-		if *p != "" && !filepath.IsAbs(*p) {
+	if c.SubjectKeys == "" && isURL(c.Catalog) {
+		return errors.New("subject_keys is missing: with the catalog in PostgreSQL, give the URL of another database for data subjects' keys, one that is not backed up together with the catalog (a key that was destroyed must not come back)")
+	}
+	set(&c.SubjectKeys, filepath.Join(c.Keys, "subjects.db"))
+	for _, p := range []*string{&c.Catalog, &c.SubjectKeys, &c.Keys, &c.Policies, &c.Spool, &c.Store.Embedded, &c.Store.AccessKeyFile, &c.Store.SecretKeyFile, &c.Log.Trust, &c.Verifier.AccessKeyFile, &c.Verifier.SecretKeyFile, &c.Inventory} {
+		if *p != "" && !filepath.IsAbs(*p) && !isURL(*p) {
 			*p = filepath.Join(c.dir, *p)
 		}
 	}
@@ -165,6 +174,8 @@ func (c *Config) check() error {
 	_, err := c.layout()
 	return err
 }
+
+func isURL(s string) bool { return strings.Contains(s, "://") }
 
 func (c *Config) layout() (retention.Layout, error) {
 	l := retention.Layout{Recording: c.Layout.Recording, Metadata: retention.DefaultMetadata()}
@@ -336,7 +347,7 @@ func (a *app) openKeys(ctx context.Context, i *installation) (o audit.Options, e
 	if i.keys, err = audit.OpenShardKeys(i.cfg.Keys, i.keyDir()); err != nil {
 		return o, err
 	}
-	if i.subjects, err = catalog.OpenKeyRing(ctx, filepath.Join(i.cfg.Keys, "subjects.db"), i.keys.KEK); err != nil {
+	if i.subjects, err = catalog.OpenKeyRing(ctx, i.cfg.SubjectKeys, i.keys.KEK); err != nil {
 		return o, err
 	}
 	if i.trust, err = i.cfg.trust(i.keys.Verifiers...); err != nil {

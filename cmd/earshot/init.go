@@ -20,7 +20,7 @@ import (
 const configTemplate = `# Configuration of earshot. Relative paths count from this file's folder.
 store:
 %s
-catalog: catalog.db
+%s
 keys: keys            # the log's signing key and the key of its pseudonyms; keep backups of it, apart
 log:
   bucket: earshot-log # better in another account, with object lock
@@ -46,6 +46,7 @@ layout:
 
 type initOptions struct {
 	endpoint, region, origin, bucket string
+	catalog, subjectKeys             string
 	packs                            []string
 }
 
@@ -66,12 +67,17 @@ files that the configuration names.`, cobra.ExactArgs(1),
 	c.Flags().StringVar(&o.endpoint, "endpoint", "", "S3 endpoint, such as https://s3.example.org (default: an embedded store)")
 	c.Flags().StringVar(&o.region, "region", "", "the endpoint's region")
 	c.Flags().StringVar(&o.origin, "origin", "earshot.local/log", "name of the log, such as example.org/earshot/2026")
+	c.Flags().StringVar(&o.catalog, "catalog", "", "URL of a PostgreSQL database for the catalog (default: an SQLite file)")
+	c.Flags().StringVar(&o.subjectKeys, "subject-keys", "", "URL of another PostgreSQL database, for data subjects' keys")
 	c.Flags().StringVar(&o.bucket, "bucket", "voice", "bucket that the first policies speak of")
 	c.Flags().StringSliceVar(&o.packs, "pack", []string{"voice-assistant"}, "policy packs to begin with (earshot policy packs lists them)")
 	return c
 }
 
 func (a *app) initialise(ctx context.Context, dir string, o initOptions) error {
+	if (o.catalog == "") != (o.subjectKeys == "") {
+		return fmt.Errorf("%w: --catalog and --subject-keys go together: the keys of data subjects belong in a database that is not backed up with the catalog", errUsage)
+	}
 	path := filepath.Join(dir, "earshot.yaml")
 	if _, err := os.Stat(path); err == nil {
 		return fmt.Errorf("%s exists already; init changes nothing", path)
@@ -103,7 +109,11 @@ func (a *app) initialise(ctx context.Context, dir string, o initOptions) error {
 			return err
 		}
 	}
-	if err := writeNew(path, fmt.Sprintf(configTemplate, store, o.origin)); err != nil {
+	database := "catalog: catalog.db"
+	if o.catalog != "" {
+		database = fmt.Sprintf("catalog: %q\nsubject_keys: %q", o.catalog, o.subjectKeys)
+	}
+	if err := writeNew(path, fmt.Sprintf(configTemplate, store, database, o.origin)); err != nil {
 		return err
 	}
 	a.configPath = path

@@ -7,6 +7,8 @@ package schedule
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -46,9 +48,11 @@ type job struct {
 	run        func(context.Context) (string, error)
 }
 
-// Schedule runs policies. Only one of them runs at a time, so none overlaps itself.
+// Schedule runs policies. Only one of them runs at a time in this process, and each in one process
+// only, so none overlaps itself.
 type Schedule struct {
 	o    Options
+	name string // of this process, among those that run the schedule
 	jobs []job
 
 	mu   sync.Mutex // guards last
@@ -63,7 +67,9 @@ func New(o Options) (*Schedule, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Schedule{o: o, last: map[string]string{}}
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
+	s := &Schedule{o: o, name: hex.EncodeToString(b[:]), last: map[string]string{}}
 	for _, p := range o.Policies {
 		if p.Schedule() != "" {
 			s.jobs = append(s.jobs, job{p.Name(), p.Schedule(), p.Next, func(ctx context.Context) (string, error) { return s.run(ctx, p.Name()) }})
@@ -104,55 +110,128 @@ func (s *Schedule) Status(ctx context.Context) []Status {
 	return out
 }
 
-// next is when a policy is due: after its last run or, for one that never ran, from now on. A time
+// next is when a policy is due: after its last run or, for one that never ran, after `since`. A time
 // in the past is a run that was missed.
-func next(j job, last, now time.Time) time.Time {
+func next(j job, last, since time.Time) time.Time {
 	if last.IsZero() {
-		last = now
+		last = since
 	}
 	return j.next(last)
 }
 
+// How often a process looks what others did, where there may be others.
+const (
+	poll      = 5 * time.Second
+	tendEvery = 15 * time.Second
+)
+
 // Run runs policies as they come due until ctx ends; then the action under way is finished and
-// ctx's error returned.
+// ctx's error returned. On a shared catalog several processes may run the same schedule: each run is
+// made by one of them, and by another if that one dies.
 func (s *Schedule) Run(ctx context.Context) error {
 	// What a crash left open does not wait for the next run.
-	if _, err := s.o.Runner.Settle(ctx); err != nil {
-		s.o.Logger.WarnContext(ctx, "settling what was cut off", "err", err)
-	}
-	due := map[string]time.Time{}
-	for _, j := range s.jobs {
-		last, err := s.o.Catalog.LastRun(ctx, j.name)
-		if err != nil {
-			return err
-		}
-		due[j.name] = next(j, last, s.o.Now())
-	}
+	s.tend(ctx)
+	tended, since := time.Now(), s.o.Now()
 	for {
 		wait := time.Hour
-		for _, j := range s.jobs {
-			wait = min(wait, due[j.name].Sub(s.o.Now()))
-		}
-		if wait > 0 {
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(wait):
-			}
+		if s.o.Catalog.Shared() {
+			wait = poll
 		}
 		for _, j := range s.jobs {
-			now := s.o.Now()
-			if due[j.name].After(now) {
+			last, err := s.o.Catalog.LastRun(ctx, j.name)
+			if err != nil && ctx.Err() == nil {
+				s.o.Logger.ErrorContext(ctx, "the catalog does not answer", "err", err)
+				wait = min(wait, poll)
 				continue
 			}
-			if err := s.o.Catalog.Ran(ctx, j.name, now); err != nil {
-				return err
+			due := next(j, last, since)
+			if left := due.Sub(s.o.Now()); left > 0 {
+				wait = min(wait, left)
+				continue
 			}
-			s.once(ctx, j)
+			taken, err := s.take(ctx, j, last)
+			if err != nil && ctx.Err() == nil {
+				s.o.Logger.ErrorContext(ctx, "scheduled run could not begin", "policy", j.name, "err", err)
+			}
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			due[j.name] = j.next(s.o.Now())
+			if wait = min(wait, poll); taken {
+				wait = 0 // what came due meanwhile
+			}
+		}
+		if s.o.Catalog.Shared() && time.Since(tended) > tendEvery {
+			s.tend(ctx)
+			tended = time.Now()
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
+// How long a run belongs to the process that makes it, and how often that is prolonged.
+const (
+	tickFor   = time.Minute
+	tickRenew = 15 * time.Second
+)
+
+// take makes one run, if it is not another process's. taken is false where it is.
+func (s *Schedule) take(ctx context.Context, j job, last time.Time) (taken bool, err error) {
+	firm, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	lease := func() catalog.Lease {
+		now := time.Now() // leases go by the machine's clock
+		return catalog.Lease{Owner: s.name, Now: now, Until: now.Add(tickFor)}
+	}
+	if taken, err = s.o.Catalog.TakeTick(firm, j.name, lease(), last); err != nil || !taken {
+		return false, err
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(tickRenew)
+		defer tick.Stop()
+		for {
+			select {
+			case <-firm.Done():
+				return
+			case <-tick.C:
+				if _, err := s.o.Catalog.TakeTick(firm, j.name, lease(), last); err != nil && firm.Err() == nil {
+					s.o.Logger.WarnContext(ctx, "scheduled run could not be prolonged", "policy", j.name, "err", err)
+				}
+			}
+		}
+	}()
+	began := s.o.Now()
+	s.once(ctx, j)
+	if ctx.Err() != nil { // cut off: to be made up for
+		err = s.o.Catalog.FreeTick(firm, j.name, s.name)
+	} else {
+		err = s.o.Catalog.Ran(firm, j.name, began)
+	}
+	stop()
+	<-done
+	return true, err
+}
+
+// tend brings to an end what processes that died have left behind.
+func (s *Schedule) tend(ctx context.Context) {
+	if _, err := s.o.Runner.Settle(ctx); err != nil && ctx.Err() == nil {
+		s.o.Logger.WarnContext(ctx, "settling what was cut off", "err", err)
+	}
+	if !s.o.Catalog.Shared() {
+		return
+	}
+	runs, err := s.o.Catalog.RunsIn(ctx, earshot.RunApplying)
+	if err != nil {
+		s.o.Logger.WarnContext(ctx, "looking for runs that were cut off", "err", err)
+	}
+	for _, run := range runs {
+		if _, err := s.o.Runner.Apply(ctx, run.ID); err != nil && ctx.Err() == nil {
+			s.o.Logger.WarnContext(ctx, "going on with a run", "run", string(run.ID), "err", err)
 		}
 	}
 }

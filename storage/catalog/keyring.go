@@ -19,6 +19,9 @@ import (
 	"time"
 
 	"earshot"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 )
 
 // KeyRing keeps one secret key for each data subject, in a file of its own: whoever backs up the
@@ -30,55 +33,87 @@ type KeyRing struct {
 	aead cipher.AEAD
 	name []byte // key of the names of rows
 
-	mu    sync.Mutex // guards cache
+	mu    sync.Mutex // guards what follows
 	cache map[earshot.SubjectID][]byte
+	since time.Time // when the cache was begun
 }
 
-// maxCachedKeys bounds the memory that keys take; a full cache is begun anew.
-const maxCachedKeys = 10_000
+// A full cache is begun anew, and an old one too: another process may have destroyed a key.
+const (
+	maxCachedKeys = 10_000
+	maxCachedFor  = 30 * time.Second
+)
 
-// OpenKeyRing opens the file, or makes it. kek is a secret of at least 32 bytes; with another one
-// than the file was made with, no key is found.
-func OpenKeyRing(ctx context.Context, path string, kek []byte) (*KeyRing, error) {
+// OpenKeyRing opens the file, or makes it; where is its path, or the URL of a PostgreSQL database
+// for installations of several machines. kek is a secret of at least 32 bytes; with another one than
+// the ring was made with, no key is found.
+func OpenKeyRing(ctx context.Context, where string, kek []byte) (*KeyRing, error) {
 	if len(kek) < 32 {
 		return nil, fmt.Errorf("opening the subjects' keys: a key-encryption key of %d bytes: at least 32 are needed", len(kek))
 	}
-	abs, err := filepath.Abs(path)
+	k, err := newKeyRing(kek)
+	if err == nil {
+		k.db, err = openKeys(ctx, where)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening the subjects' keys: %w", err)
 	}
-	f, err := os.OpenFile(abs, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("opening the subjects' keys: %w", err)
-	}
-	if err := f.Close(); err != nil {
-		return nil, fmt.Errorf("opening the subjects' keys: %w", err)
-	}
+	return k, nil
+}
+
+func newKeyRing(kek []byte) (*KeyRing, error) {
 	wrap, err := hkdf.Key(sha256.New, kek, nil, "earshot subject keys: wrapping", 32)
 	if err != nil {
-		return nil, fmt.Errorf("opening the subjects' keys: %w", err)
+		return nil, err
 	}
 	name, err := hkdf.Key(sha256.New, kek, nil, "earshot subject keys: names", 32)
 	if err != nil {
-		return nil, fmt.Errorf("opening the subjects' keys: %w", err)
+		return nil, err
 	}
 	block, err := aes.NewCipher(wrap)
 	if err != nil {
-		return nil, fmt.Errorf("opening the subjects' keys: %w", err)
+		return nil, err
 	}
 	aead, err := cipher.NewGCM(block)
 	if err != nil {
-		return nil, fmt.Errorf("opening the subjects' keys: %w", err)
+		return nil, err
 	}
-	// No write-ahead log, and what is deleted is overwritten: a destroyed key must not linger in the
-	// file. (What the medium keeps below the file system is not ours to reach.)
-	pragmas := url.Values{"_pragma": {"busy_timeout(10000)", "journal_mode(DELETE)", "synchronous(FULL)", "secure_delete(1)"}, "_txlock": {"immediate"}}
-	db := sql.OpenDB(dsn("file:" + (&url.URL{Path: abs}).EscapedPath() + "?" + pragmas.Encode()))
-	db.SetMaxOpenConns(1)
-	if _, err := db.ExecContext(ctx, "create table if not exists keys (id text primary key, made_at integer not null, wrapped blob not null)"); err != nil {
-		return nil, errors.Join(fmt.Errorf("opening the subjects' keys: %w", err), db.Close())
+	return &KeyRing{aead: aead, name: name, cache: map[earshot.SubjectID][]byte{}}, nil
+}
+
+func openKeys(ctx context.Context, where string) (*sql.DB, error) {
+	table := "create table if not exists keys (id text primary key, made_at bigint not null, wrapped bytea not null)"
+	var db *sql.DB
+	if isPostgres(where) {
+		cfg, err := pgx.ParseConfig(where)
+		if err != nil {
+			return nil, errURL
+		}
+		db = sql.OpenDB(stdlib.GetConnector(*cfg))
+		db.SetMaxOpenConns(2)
+	} else {
+		abs, err := filepath.Abs(where)
+		if err != nil {
+			return nil, err
+		}
+		f, err := os.OpenFile(abs, os.O_CREATE|os.O_RDWR, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		if err := f.Close(); err != nil {
+			return nil, err
+		}
+		// No write-ahead log, and what is deleted is overwritten: a destroyed key must not linger in the
+		// file. (What the medium keeps below the file system is not ours to reach.)
+		pragmas := url.Values{"_pragma": {"busy_timeout(10000)", "journal_mode(DELETE)", "synchronous(FULL)", "secure_delete(1)"}, "_txlock": {"immediate"}}
+		db = sql.OpenDB(dsn("file:" + (&url.URL{Path: abs}).EscapedPath() + "?" + pragmas.Encode()))
+		db.SetMaxOpenConns(1)
+		table = "create table if not exists keys (id text primary key, made_at integer not null, wrapped blob not null)"
 	}
-	return &KeyRing{db: db, aead: aead, name: name, cache: map[earshot.SubjectID][]byte{}}, nil
+	if _, err := db.ExecContext(ctx, table); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
 }
 
 // Close closes the file.
@@ -113,6 +148,10 @@ func (k *KeyRing) Key(ctx context.Context, subject earshot.SubjectID) ([]byte, e
 // Existing gives the subject's key if there is one.
 func (k *KeyRing) Existing(ctx context.Context, subject earshot.SubjectID) (key []byte, ok bool, err error) {
 	k.mu.Lock()
+	if time.Since(k.since) > maxCachedFor {
+		clear(k.cache)
+		k.since = time.Now()
+	}
 	key, ok = k.cache[subject]
 	k.mu.Unlock()
 	if ok {

@@ -134,23 +134,6 @@ func (d *DB) Activated(ctx context.Context, name string, digest earshot.Digest, 
 	return fresh, wrap("activating a policy", err)
 }
 
-// LastRun is when a policy's scheduled run began last, zero if never; Ran writes it down.
-func (d *DB) LastRun(ctx context.Context, policy string) (time.Time, error) {
-	var at int64
-	err := d.db.QueryRowContext(ctx, "select last_run from schedules where policy = $1", policy).Scan(&at)
-	if errors.Is(err, sql.ErrNoRows) {
-		return time.Time{}, nil
-	}
-	return fromMicros(at), wrap("reading the schedule", err)
-}
-
-// Ran writes down that the policy's scheduled run of that time has begun.
-func (d *DB) Ran(ctx context.Context, policy string, at time.Time) error {
-	_, err := d.db.ExecContext(ctx, `insert into schedules (policy, last_run) values ($1, $2)
-		on conflict (policy) do update set last_run = excluded.last_run`, policy, micros(at))
-	return wrap("writing the schedule", err)
-}
-
 // touch makes recordings due at once.
 func touch(ctx context.Context, tx *sql.Tx, where string, args ...any) error {
 	_, err := tx.ExecContext(ctx, "update recordings set due_at = 0 where gone_at = 0 and "+where, args...)

@@ -23,11 +23,14 @@ func isPostgres(path string) bool {
 	return strings.HasPrefix(path, "postgres://") || strings.HasPrefix(path, "postgresql://")
 }
 
+// errURL stands for the cause, which would repeat the password.
+var errURL = errors.New("the PostgreSQL URL cannot be read: postgres://USER@HOST/DATABASE is its form")
+
 // openPostgres opens the catalog in a PostgreSQL database, or makes it there.
 func openPostgres(ctx context.Context, o Options, create bool) (*DB, error) {
 	cfg, err := pgx.ParseConfig(o.Path)
 	if err != nil {
-		return nil, errors.New("opening the catalog: the PostgreSQL URL cannot be read: postgres://USER@HOST/DATABASE is its form") // the cause would repeat the password
+		return nil, fmt.Errorf("opening the catalog: %w", errURL)
 	}
 	connector := stdlib.GetConnector(*cfg)
 	if o.Wrap != nil {
