@@ -1,0 +1,272 @@
+package events
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"earshot"
+)
+
+// ErrUnproved means that what was written could not be shown to be what should have been. Keep the
+// source.
+var ErrUnproved = errors.New("the rewritten event log could not be verified")
+
+// Verify reads a log and what [Rewrite] made of it with the standard library's readers, and none of the
+// code that made it: no row of out is one that should have gone, none is missing or added, rows that
+// should have stayed as they were did, byte by byte, and in the others nothing differs but what should.
+// Anything else is [ErrUnproved].
+func Verify(src, out io.Reader, e Edit) error {
+	v := &verifier{Edit: e, coarsest: coarsest(e.Rules), names: newPseudonyms(e.Key)}
+	for _, s := range []struct {
+		from io.Reader
+		to   *plainRows
+	}{{src, &v.src}, {out, &v.out}} {
+		in := bufio.NewReaderSize(s.from, 64<<10)
+		if magic, _ := in.Peek(2); len(magic) == 2 && magic[0] == 0x1f && magic[1] == 0x8b {
+			gz, err := gzip.NewReader(in)
+			if err != nil {
+				return fmt.Errorf("%w: %w", ErrUnproved, err)
+			}
+			s.to.zipped, in = true, bufio.NewReader(gz)
+		}
+		if start, _ := in.Peek(3); bytes.Equal(start, byteOrderMark) {
+			s.to.mark = true
+			_, _ = in.Discard(3) // was peeked at
+		}
+		s.to.in, s.to.csv = in, e.Format == CSV
+	}
+	if v.src.zipped != v.out.zipped || v.src.mark != v.out.mark {
+		return fmt.Errorf("%w: only one of the two is gzipped, or has a byte order mark", ErrUnproved)
+	}
+	if err := v.all(); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnproved, err)
+	}
+	return nil
+}
+
+// plainRows reads rows in the plainest way there is.
+type plainRows struct {
+	in     *bufio.Reader
+	csv    bool
+	zipped bool
+	mark   bool
+	line   int64
+}
+
+func (p *plainRows) row() ([]byte, error) {
+	p.line++
+	var row []byte
+	for {
+		part, err := p.in.ReadBytes('\n')
+		row = append(row, part...)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, err
+		}
+		if len(row) > maxRow {
+			return nil, errors.New(whatTooLong)
+		}
+		if err == nil && p.csv && strings.Count(string(row), `"`)%2 == 1 {
+			continue
+		}
+		if len(row) == 0 {
+			return nil, io.EOF
+		}
+		return row, nil
+	}
+}
+
+type verifier struct {
+	Edit
+	coarsest earshot.Coarseness
+	names    *pseudonyms
+	src, out plainRows
+	header   []string
+}
+
+func (v *verifier) fault(what string) error { return fmt.Errorf("line %d: %s", v.src.line, what) }
+
+func (v *verifier) all() error {
+	for first := true; ; first = false {
+		was, err := v.src.row()
+		if errors.Is(err, io.EOF) {
+			if _, err := v.out.row(); !errors.Is(err, io.EOF) {
+				return errors.New("there are rows that were not there before")
+			}
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		same := strings.TrimSpace(string(was)) == ""
+		if first && v.Format == CSV {
+			if v.header, err = v.fields(was); err != nil {
+				return v.fault(whatNotCSV)
+			}
+			same = true
+		}
+		want := map[string]any(nil)
+		if !same {
+			values, err := v.values(was)
+			if err != nil {
+				return v.fault("it cannot be read")
+			}
+			goes, changed, err := v.expect(values)
+			if err != nil {
+				return v.fault(err.Error())
+			}
+			if goes {
+				continue
+			}
+			if same = !changed; changed {
+				want = values
+			}
+		}
+		now, err := v.out.row()
+		if err != nil {
+			return v.fault("a row is missing")
+		}
+		if same {
+			if !bytes.Equal(was, now) {
+				return v.fault("a row that should have stayed as it was differs")
+			}
+			continue
+		}
+		got, err := v.values(now)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			return v.fault(whatDifferent)
+		}
+	}
+}
+
+func (v *verifier) fields(row []byte) ([]string, error) {
+	r := csv.NewReader(bytes.NewReader(row))
+	if r.Comma = rune(v.Comma); v.Comma == 0 {
+		r.Comma = ','
+	}
+	return r.Read()
+}
+
+// values reads a row as names with values.
+func (v *verifier) values(row []byte) (map[string]any, error) {
+	out := map[string]any{}
+	if v.Format == CSV {
+		fields, err := v.fields(row)
+		if err != nil {
+			return nil, err
+		}
+		if len(fields) != len(v.header) {
+			return nil, errors.New(whatFields)
+		}
+		for i, f := range fields {
+			out[v.header[i]] = f
+		}
+		return out, nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(row))
+	dec.UseNumber()
+	return out, dec.Decode(&out)
+}
+
+// holder finds the object that a column is in, and its name there.
+func (v *verifier) holder(in map[string]any, column string) (map[string]any, string) {
+	if v.Format == CSV {
+		return in, column
+	}
+	for {
+		first, rest, nested := strings.Cut(column, ".")
+		if !nested {
+			return in, column
+		}
+		below, ok := in[first].(map[string]any)
+		if !ok {
+			return nil, ""
+		}
+		in, column = below, rest
+	}
+}
+
+func (v *verifier) text(in map[string]any, column string) (text string, there bool) {
+	at, name := v.holder(in, column)
+	switch value := at[name].(type) {
+	case string:
+		return value, value != "" || v.Format != CSV
+	case json.Number:
+		return value.String(), true
+	}
+	return "", false
+}
+
+// expect says whether a row goes, and else changes values into what they should have become.
+func (v *verifier) expect(values map[string]any) (goes, changed bool, err error) {
+	when, hasTime := time.Time{}, false
+	if text, ok := v.text(values, v.Time); ok && v.Time != "" {
+		when, hasTime = v.parseTime([]byte(text))
+	}
+	who, _ := v.text(values, v.Subject)
+	from, _ := v.text(values, v.Device)
+	for _, h := range v.Held {
+		if (h.Subject == "" || string(h.Subject) == who) && (h.Device == "" || h.Device == from) &&
+			(h.From.IsZero() || hasTime && !when.Add(v.coarsest.Unit()).Before(h.From)) && (h.To.IsZero() || hasTime && when.Before(h.To)) {
+			return false, false, nil
+		}
+	}
+	if who != "" && (slices.Contains(v.Erase, earshot.SubjectID(who)) || v.Erased != nil && v.Erased(earshot.SubjectID(who))) {
+		return true, false, nil
+	}
+	to := earshot.Coarseness("")
+	for _, r := range v.Rules {
+		if (r.After > 0 || r.Coarsen != "") && !hasTime {
+			return false, false, errors.New(whatNoTime)
+		}
+		if r.After > 0 && cut(when, v.coarsest).Add(v.coarsest.Unit()).Add(r.After).After(v.AsOf) {
+			continue
+		}
+		if r.Delete {
+			return true, false, nil
+		}
+		if r.Coarsen.Unit() > to.Unit() {
+			to = r.Coarsen
+		}
+		changed = v.clear(values, r) || changed
+	}
+	if to != "" && !cut(when, to).Equal(when) {
+		at, name := v.holder(values, v.Time)
+		if _, number := at[name].(json.Number); number {
+			at[name] = json.Number(v.formatTime(cut(when, to)))
+		} else {
+			at[name] = v.formatTime(cut(when, to))
+		}
+		changed = true
+	}
+	return false, changed, nil
+}
+
+// clear drops and hashes columns as one rule says.
+func (v *verifier) clear(values map[string]any, r earshot.RowRule) (changed bool) {
+	for _, c := range r.Drop {
+		at, name := v.holder(values, c)
+		if value, there := at[name]; there && value != "" && v.Format == CSV {
+			at[name], changed = "", true
+		} else if there && v.Format != CSV {
+			delete(at, name)
+			changed = true
+		}
+	}
+	for _, c := range r.Hash {
+		if text, ok := v.text(values, c); ok && !v.names.ours([]byte(text)) {
+			at, name := v.holder(values, c)
+			at[name], changed = v.names.of(c, []byte(text)), true
+		}
+	}
+	return changed
+}

@@ -1,0 +1,59 @@
+package earshot
+
+import "time"
+
+// Coarseness is what a time is cut down to.
+type Coarseness string
+
+// The steps of coarseness. The zero value leaves times as they are.
+const (
+	ToMinute Coarseness = "minute"
+	ToHour   Coarseness = "hour"
+	ToDay    Coarseness = "day"
+)
+
+// Unit is the length of the step, 0 for the zero value and for anything unknown.
+func (c Coarseness) Unit() time.Duration {
+	switch c {
+	case ToMinute:
+		return time.Minute
+	case ToHour:
+		return time.Hour
+	case ToDay:
+		return 24 * time.Hour
+	}
+	return 0
+}
+
+// RowRule is what a policy says of the rows of an event log from a certain age on.
+type RowRule struct {
+	Policy  string        `json:"policy,omitempty"`
+	Name    string        `json:"name"`
+	Because string        `json:"because,omitempty"`
+	After   time.Duration `json:"after,omitempty"` // age of a row by its time column; 0: every row
+	Delete  bool          `json:"delete,omitempty"`
+	Coarsen Coarseness    `json:"coarsen,omitempty"` // the time column is cut down to it
+	Drop    []string      `json:"drop,omitempty"`    // columns whose values go
+	Hash    []string      `json:"hash,omitempty"`    // columns whose values become keyed pseudonyms
+}
+
+// RowMatch names rows: those that fit every field that is set.
+type RowMatch struct {
+	Subject SubjectID `json:"subject,omitempty"`
+	Device  string    `json:"device,omitempty"`
+	From    time.Time `json:"from,omitzero"` // at or after
+	To      time.Time `json:"to,omitzero"`   // before
+}
+
+// RowEdit is what a decision asks of an event log. Held rows are never touched, whatever else is
+// said of them; rows of the subjects in Erase go; the rules follow.
+type RowEdit struct {
+	Log   string      `json:"log"`   // class of event log, as the layout names it
+	AsOf  time.Time   `json:"as_of"` // ages are counted up to here
+	Rules []RowRule   `json:"rules,omitempty"`
+	Erase []SubjectID `json:"erase,omitempty"`
+	Held  []RowMatch  `json:"held,omitempty"`
+	// Go and Change count the rows that were found to go and to be changed.
+	Go     int64 `json:"go,omitempty"`
+	Change int64 `json:"change,omitempty"`
+}
