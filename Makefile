@@ -2,7 +2,7 @@
 export CGO_ENABLED = 0
 PKGS = ./...
 
-.PHONY: test tools unit race lint check fuzz bench bench-redact bench-log interop kills golden samples
+.PHONY: test tools unit race lint check fuzz bench bench-events bench-redact bench-log interop kills golden samples
 
 test: tools unit interop ## everything that must pass
 
@@ -33,6 +33,9 @@ fuzz: ## ten minutes for each fuzz target: FUZZTIME=1m make fuzz for less
 
 bench:
 	go test -run '^$$' -bench . -benchmem ./audit ./policies ./redact ./retention
+
+bench-events: ## event logs beside jq and gzip -dc | grep, with the memory held
+	go run ./scripts/benchevents
 
 bench-redact: ## whole processes beside ffmpeg, sox and cp
 	go run ./scripts/benchredact

@@ -19,7 +19,7 @@ type cell struct {
 type columns struct {
 	names []string
 	tree  *branch
-	count int // of branches
+	count int   // of branches
 	index []int // for CSV: which column of the row is the nth of the header, -1 for none of ours
 }
 

@@ -8,8 +8,8 @@ import (
 	"earshot"
 )
 
-// firstTime is the earliest time that is believed.
-var firstTime = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+// firstTime is the earliest time that is believed, the year 2000, in seconds since 1970.
+const firstTime = 946684800
 
 // parseTime reads a time as the shape has it. text is without quotes.
 func (s Shape) parseTime(text []byte) (time.Time, bool) {
@@ -102,5 +102,5 @@ func coarsest(rules []earshot.RowRule) (out earshot.Coarseness) {
 
 // believable reports whether a time can be true at asOf.
 func believable(t, asOf time.Time) bool {
-	return !t.Before(firstTime) && (asOf.IsZero() || !t.After(asOf.Add(24*time.Hour)))
+	return t.Unix() >= firstTime && (asOf.IsZero() || !t.After(asOf.Add(24*time.Hour)))
 }
