@@ -112,6 +112,8 @@ type Decision struct {
 	Rule        string      `json:"rule,omitempty"` // the deciding rule
 	// Redactions is what to erase, one element per fill. Only for Redact.
 	Redactions []Redaction              `json:"redactions,omitempty"`
+	// Rows is what to do to an event log. For Redact, and told with Delete where no row is left.
+	Rows       *RowEdit                 `json:"rows,omitempty"`
 	Companions map[string]CompanionRule `json:"companions,omitempty"` // by class; absent: the default
 	Since      time.Time                `json:"since,omitzero"`       // zero: since ever
 	Until      time.Time                `json:"until,omitzero"`       // zero: for ever

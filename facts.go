@@ -119,6 +119,10 @@ type Facts struct {
 	Erased Spans
 	// Length of the sound, 0 where it is not known yet.
 	Length time.Duration
+	// Log is the class of event log that the object is, empty for a recording; Rows is what a look into
+	// it showed, nil where nobody has looked.
+	Log  string
+	Rows *RowFacts
 	// Fault names a doubt about the recording that no rule may override (a capture date in the
 	// future, say). Not empty means review.
 	Fault string

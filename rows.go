@@ -45,6 +45,19 @@ type RowMatch struct {
 	To      time.Time `json:"to,omitzero"`   // before
 }
 
+// RowFacts is what a look into an event log showed: what is to be done to its rows as of a moment, and
+// when more is due.
+type RowFacts struct {
+	AsOf   time.Time `json:"as_of"`
+	Rules  Digest    `json:"rules"`  // of the rules on rows that it was looked at by
+	People Digest    `json:"people"` // of the holds and erasures that it was looked at by
+	Rows   int64     `json:"rows"`
+	Edit   RowEdit   `json:"edit"`
+	Next   time.Time `json:"next,omitzero"` // zero: nothing is due later
+	// Fault is why the log cannot be read, with the line; the log is kept then.
+	Fault string `json:"fault,omitempty"`
+}
+
 // RowEdit is what a decision asks of an event log. Held rows are never touched, whatever else is
 // said of them; rows of the subjects in Erase go; the rules follow.
 type RowEdit struct {

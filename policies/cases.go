@@ -10,6 +10,7 @@ import (
 // Cases is what a policy is expected to say, as NAME.test.yaml beside it holds it.
 type Cases struct {
 	Cases []Case
+	Rows  []RowCase // on the rows of event logs
 }
 
 // Case is one set of facts, a moment, and what is expected of the decision.
@@ -37,7 +38,8 @@ type Expectation struct {
 
 // casesFile is the file as written. The comments are its manual.
 type casesFile struct {
-	Cases []caseText `yaml:"cases"`
+	Cases []caseText    `yaml:"cases"`
+	Rows  []rowCaseText `yaml:"rows"`
 }
 
 type caseText struct {
@@ -125,7 +127,10 @@ func ParseCases(name string, src []byte) (*Cases, error) {
 	for i := range file.Cases {
 		out.Cases = append(out.Cases, r.one(elem("cases", i), &file.Cases[i]))
 	}
-	if len(file.Cases) == 0 {
+	for i := range file.Rows {
+		out.Rows = append(out.Rows, r.row(elem("rows", i), file.Rows[i]))
+	}
+	if len(file.Cases)+len(file.Rows) == 0 {
 		f.add(place{1, 1}, "there are no cases")
 	}
 	if err := f.err(); err != nil {

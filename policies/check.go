@@ -40,16 +40,25 @@ func Check(p *Policy, c *Cases) []Result {
 		}
 		out = append(out, r)
 	}
+	for _, one := range c.Rows {
+		out = append(out, checkRow(p, one))
+	}
 	return out
 }
 
 // Unreached lists the rules that no case reached: those that had no say in any of the results.
 func (p *Policy) Unreached(results []Result) []string {
 	var out []string
+	var names []string
 	for i := range p.rules {
-		said := func(r Result) bool { return slices.Contains(r.Rules, p.rules[i].name) }
-		if !slices.ContainsFunc(results, said) {
-			out = append(out, p.rules[i].name)
+		names = append(names, p.rules[i].name)
+	}
+	for i := range p.rows {
+		names = append(names, p.rows[i].rule.Name)
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(results, func(r Result) bool { return slices.Contains(r.Rules, name) }) {
+			out = append(out, name)
 		}
 	}
 	return out

@@ -25,6 +25,7 @@ type Policy struct {
 	digest    earshot.Digest
 	limits    Limits
 	rules     []rule
+	rows      []rowsRule
 	otherwise earshot.Disposition
 	cron      cron.Schedule              // nil: by hand
 	law       [lawCount][]earshot.Reason // ready-made
@@ -60,6 +61,7 @@ func Compile(d *Document) (*Policy, error) {
 	c.header(p)
 	c.limits(p)
 	c.rules(p)
+	c.rowRules(p)
 	if err := c.err(); err != nil {
 		return nil, err
 	}
@@ -79,7 +81,7 @@ func Compile(d *Document) (*Policy, error) {
 // meaning (space around values, the default fill) does not change the digest.
 func (d *Document) clone() Document {
 	out := *d
-	out.Spec.Rules = slices.Clone(d.Spec.Rules)
+	out.Spec.Rules, out.Spec.Rows = slices.Clone(d.Spec.Rules), cloneRows(d.Spec.Rows)
 	for i := range out.Spec.Rules {
 		r := &out.Spec.Rules[i]
 		r.When, r.Because = strings.TrimSpace(r.When), strings.TrimSpace(r.Because)

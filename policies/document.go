@@ -34,6 +34,7 @@ type Spec struct {
 	Schedule  string     `yaml:"schedule" json:"schedule,omitempty" jsonschema:"example=15 3 * * *,example=CRON_TZ=Europe/Berlin 15 3 * * *" jsonschema_description:"When to run: five cron fields in UTC, or with CRON_TZ=Zone in front."`
 	Limits    LimitsSpec `yaml:"limits" json:"limits,omitzero" jsonschema_description:"What a run may do without a second person."`
 	Rules     []Rule     `yaml:"rules" json:"rules,omitempty" jsonschema:"maxItems=64" jsonschema_description:"The rules, asked in order."`
+	Rows      []RowsRule `yaml:"rows" json:"rows,omitempty" jsonschema:"maxItems=64" jsonschema_description:"What becomes of the rows of event logs in scope."`
 	Otherwise string     `yaml:"otherwise" json:"otherwise" jsonschema:"required,enum=keep,enum=review" jsonschema_description:"What becomes of a recording that no rule speaks of."`
 }
 

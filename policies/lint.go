@@ -2,6 +2,7 @@ package policies
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,11 +66,18 @@ func Lint(p *Policy, cases *Cases) []Warning {
 			warn(i, "it gives no reason: because: is printed with every decision, and in the published policy")
 		}
 	}
+	p.lintRows(func(path, rule, text string) {
+		w := Warning{Policy: p.Name(), Rule: rule, Text: text}
+		if at := p.doc.at(path); at.line > 0 {
+			w.Place = fmt.Sprintf("%s:%d", p.doc.file, at.line)
+		}
+		out = append(out, w)
+	})
 	for _, child := range []bool{true, false} {
-		if keptForEver(p, child) {
+		if (len(rules) > 0 || child && len(p.rows) == 0) && keptForEver(p, child) {
 			if child {
 				warn(-1, "a child's recordings are kept for ever, even with a parent's consent: 16 CFR 312.10 asks for an end")
-			} else if len(rules) > 0 {
+			} else {
 				warn(-1, "recordings of adults who say nothing are kept for ever: GDPR art. 5(1)(e) asks for an end (another policy may give it)")
 			}
 		}
@@ -85,6 +93,9 @@ func Lint(p *Policy, cases *Cases) []Warning {
 				if r.Name == name {
 					warn(i, "no case of the policy's own hits it")
 				}
+			}
+			if slices.ContainsFunc(p.doc.Spec.Rows, func(r RowsRule) bool { return r.Name == name }) {
+				out = append(out, Warning{Policy: p.Name(), Rule: name, Text: "no case of the policy's own hits it"})
 			}
 		}
 	}

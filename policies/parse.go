@@ -52,6 +52,10 @@ func noEmptyWords(f *faults, d *Document) {
 		empty(elem("spec.rules", i)+".pad", r.Pad)
 		empty(elem("spec.rules", i)+".fill", r.Fill)
 	}
+	for i, r := range d.Spec.Rows {
+		empty(elem("spec.rows", i)+".after", r.After)
+		empty(elem("spec.rows", i)+".coarsen", r.Coarsen)
+	}
 }
 
 // parseYAML gives the body of the only document in src, or nil and at least one fault.

@@ -36,10 +36,17 @@ small { color: #444; }
 <thead><tr><th scope="col">Which recordings</th><th scope="col">What happens</th><th scope="col">Why</th></tr></thead>
 <tbody>
 {{range .Rules}}<tr><td>{{.Which}}{{with .Condition}}<br><small><code>{{.}}</code></small>{{end}}</td><td>{{.What}}</td><td>{{.Why}}</td></tr>
-{{end}}<tr><td>All others</td><td>{{.Otherwise}}</td><td></td></tr>
-</tbody>
+{{end}}{{if .Rules}}<tr><td>All others</td><td>{{.Otherwise}}</td><td></td></tr>
+{{end}}</tbody>
 </table>
-{{with .Owner}}<p>Who answers for this: {{.}}</p>{{end}}
+{{if .Rows}}<table>
+<caption>Event logs: what is written down of each motion, ring or tap</caption>
+<thead><tr><th scope="col">Which events</th><th scope="col">What happens</th><th scope="col">Why</th></tr></thead>
+<tbody>
+{{range .Rows}}<tr><td>{{.Which}}</td><td>{{.What}}</td><td>{{.Why}}</td></tr>
+{{end}}</tbody>
+</table>
+{{end}}{{with .Owner}}<p>Who answers for this: {{.}}</p>{{end}}
 <p><small>Policy {{.Name}}, digest {{.Digest}}</small></p>
 {{end}}
 <h2>What comes before every rule</h2>
@@ -54,7 +61,7 @@ small { color: #444; }
 
 type publishedPolicy struct {
 	Title, About, Name, Digest, Owner, Otherwise string
-	Rules                                        []publishedRule
+	Rules, Rows                                  []publishedRule
 }
 
 type publishedRule struct{ Which, Condition, What, Why string }
@@ -82,6 +89,13 @@ func Publish(ps ...*Policy) ([]byte, error) {
 			out.Rules = append(out.Rules, publishedRule{
 				Which: capital(strings.ReplaceAll(r.Name, "-", " ")), Condition: strings.Join(strings.Fields(r.When), " "), What: r.plain(), Why: r.Because,
 			})
+		}
+		for _, r := range p.doc.Spec.Rows {
+			which := capital(strings.ReplaceAll(r.Name, "-", " "))
+			if len(r.Of) > 0 {
+				which += " (" + strings.Join(r.Of, ", ") + ")"
+			}
+			out.Rows = append(out.Rows, publishedRule{Which: which, What: r.plain(), Why: r.Because})
 		}
 		all = append(all, out)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"earshot"
 	"earshot/audit"
+	"earshot/events"
 	"earshot/redact"
 	"earshot/storage"
 	"earshot/storage/catalog"
@@ -55,6 +56,9 @@ func (r *Runner) perform(ctx context.Context, a earshot.Action, recovering bool)
 		return verdict{}, err
 	}
 	held := len(r.held(a.Recording, p.holds)) > 0
+	if l := r.layout.log(a.Recording.ID.Key); l != nil && a.Decision.Rows != nil {
+		held = logHeld(a, l, p.holds)
+	}
 	b, err := r.bucket(ctx, a.Recording.ID.Bucket)
 	if err != nil {
 		return verdict{}, err
@@ -85,7 +89,7 @@ func conclusive(err error) string {
 		return "too_large"
 	case errors.Is(err, redact.ErrOpaque):
 		return "opaque"
-	case errors.Is(err, redact.ErrUnproved):
+	case errors.Is(err, redact.ErrUnproved), errors.Is(err, events.ErrUnproved):
 		return "unproved"
 	case errors.Is(err, errLeft):
 		return "still_present"

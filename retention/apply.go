@@ -271,7 +271,7 @@ func (r *Runner) precondition(ctx context.Context, run earshot.Run, a earshot.Ac
 		return "locked", nil
 	case d.Rule == "companion":
 		return "companions", nil
-	case d.Disposition != a.Decision.Disposition, !reflect.DeepEqual(d.Redactions, a.Decision.Redactions),
+	case d.Disposition != a.Decision.Disposition, !reflect.DeepEqual(d.Redactions, a.Decision.Redactions), !sameRows(d.Rows, a.Decision.Rows),
 		!reflect.DeepEqual(d.Companions, a.Decision.Companions):
 		return "facts", nil
 	case res.known.Recording.ID.Version != a.Recording.ID.Version:

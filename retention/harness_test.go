@@ -28,19 +28,20 @@ func TestMain(m *testing.M) { storagetest.Main(m) }
 
 // world is a bucket, a log bucket and a catalog that outlive the processes which work on them.
 type world struct {
-	tb       testing.TB
-	o        storage.Options
-	name     string // of the bucket
-	logs     string // of the log's bucket
-	dir      string
-	keys     *audit.Keys
-	subjects *catalog.KeyRing
-	policy   string
-	more     []string        // further policies
-	plain    *storage.Bucket // seen without faults
-	now      time.Time
-	onRedact earshot.CompanionRule // of events
-	flat     bool                  // keys tell nothing of their recordings
+	tb        testing.TB
+	o         storage.Options
+	name      string // of the bucket
+	logs      string // of the log's bucket
+	dir       string
+	keys      *audit.Keys
+	subjects  *catalog.KeyRing
+	policy    string
+	more      []string        // further policies
+	plain     *storage.Bucket // seen without faults
+	now       time.Time
+	onRedact  earshot.CompanionRule // of events
+	flat      bool                  // keys tell nothing of their recordings
+	eventLogs []retention.LogLayout
 }
 
 // process is one life of earshot in the world.
@@ -77,6 +78,7 @@ func (w *world) layout() retention.Layout {
 	}
 	return retention.Layout{
 		Recording: "clips/{subject}/{id}.{coding}",
+		Logs:      w.eventLogs,
 		Companions: []retention.CompanionLayout{
 			{Class: "event", Key: "events/{id}.json", OnRedact: w.onRedact},
 			{Class: "transcript", Key: "transcripts/{id}.json"},

@@ -20,6 +20,7 @@ type Layout struct {
 	// the path each; captured takes a Go time layout. Empty: every object is a recording.
 	Recording  string
 	Companions []CompanionLayout
+	Logs       []LogLayout // event logs; what they match is no recording
 	Metadata   MetadataNames
 }
 
@@ -66,6 +67,7 @@ type layout struct {
 	key        *regexp.Regexp // nil: every key is a recording's
 	timeLayout string
 	companions []CompanionLayout
+	logs       []logLayout
 	meta       MetadataNames
 }
 
@@ -83,6 +85,9 @@ var partNames = []string{"id", "subject", "device", "locale", "source", "coding"
 func compileLayout(l Layout) (*layout, error) {
 	out := &layout{meta: l.Metadata.withDefaults()}
 	var err error
+	if out.logs, err = compileLogs(l.Logs); err != nil {
+		return nil, err
+	}
 	if l.Recording != "" {
 		if out.key, out.timeLayout, err = compileKey(l.Recording); err != nil {
 			return nil, fmt.Errorf("layout of recordings %q: %w", l.Recording, err)

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -81,6 +82,20 @@ func (r *Runner) FileRequest(ctx context.Context, kind earshot.RequestKind, subj
 	return q, r.putRequest(ctx, audit.KindRequest, q)
 }
 
+// standingRequests are the open requests of a subject. Who was erased once has one that stands for ever,
+// so that what arrives late goes too.
+func (r *Runner) standingRequests(ctx context.Context, subject earshot.SubjectID) ([]earshot.Request, error) {
+	open, err := r.o.Catalog.OpenRequests(ctx, subject)
+	if err != nil || slices.ContainsFunc(open, func(q earshot.Request) bool { return q.Kind == earshot.RequestErasure }) {
+		return open, err
+	}
+	at, err := r.o.Catalog.ErasedAt(ctx, r.tombstone(subject))
+	if err != nil || at.IsZero() {
+		return open, err
+	}
+	return append(open, earshot.Request{ID: "erased before", Kind: earshot.RequestErasure, Subject: subject, MadeAt: at}), nil
+}
+
 // CloseRequests closes a subject's open requests and returns how many there were.
 func (r *Runner) CloseRequests(ctx context.Context, subject earshot.SubjectID) (int, error) {
 	open, err := r.o.Catalog.OpenRequests(ctx, subject)
@@ -107,7 +122,12 @@ func (r *Runner) putRequest(ctx context.Context, kind audit.Kind, q earshot.Requ
 	if err != nil {
 		return err
 	}
-	if err := r.o.Catalog.PutRequest(ctx, q, leaf); err != nil {
+	if kind == audit.KindRequest && q.Kind == earshot.RequestErasure {
+		err = r.o.Catalog.FileErasure(ctx, q, r.tombstone(q.Subject), leaf)
+	} else {
+		err = r.o.Catalog.PutRequest(ctx, q, leaf)
+	}
+	if err != nil {
 		return err
 	}
 	_, err = r.o.Log.Publish(ctx)

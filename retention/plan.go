@@ -75,6 +75,9 @@ func (r *Runner) Plan(ctx context.Context, names ...string) (Planned, error) {
 	if err := r.o.Catalog.Draft(ctx, p.run); err != nil {
 		return Planned{}, err
 	}
+	if err := r.touchLogs(ctx, p.people); err != nil {
+		return Planned{}, err
+	}
 	for _, s := range scopes {
 		if err := p.scope(ctx, s); err != nil {
 			return Planned{}, fmt.Errorf("planning for bucket %q: %w", s.Bucket, err)

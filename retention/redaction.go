@@ -3,6 +3,7 @@ package retention
 import (
 	"context"
 	"crypto/md5"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -174,7 +175,7 @@ func (w *redaction) replace(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	out, err := w.erase(src)
+	out, err := w.rewritten(src)
 	if err != nil {
 		return err
 	}
@@ -210,6 +211,22 @@ func rewind(f *os.File) error {
 	}
 	_, err := f.Seek(0, io.SeekStart)
 	return err
+}
+
+// rewritten makes what is to take the recording's place.
+func (w *redaction) rewritten(src *os.File) (*os.File, error) {
+	if w.a.Decision.Rows != nil {
+		return w.rows(src)
+	}
+	return w.erase(src)
+}
+
+func digestOf(f *os.File) (d earshot.Digest, err error) {
+	sum := sha256.New()
+	if _, err = io.Copy(sum, f); err == nil {
+		sum.Sum(d[:0])
+	}
+	return d, err
 }
 
 // erase applies the decision's redactions, cuts last since they move what follows, and verifies
@@ -327,7 +344,7 @@ func (w *redaction) conclude(ctx context.Context, all []doomed, newer int) (verd
 	}
 	known := w.known
 	known.Recording.ETag, known.Recording.Size, known.Recording.StoredAt = w.head.ETag, w.head.Size, w.head.StoredAt
-	known.Recording.ID = w.head.ID
+	known.Recording.ID, known.Rows = w.head.ID, nil
 	known.Erased = append(slices.Clone(known.Erased), w.erased...)
 	if known.Length == 0 {
 		known.Length = w.length

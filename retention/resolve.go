@@ -48,7 +48,7 @@ func (r *Runner) resolve(ctx context.Context, known catalog.Known, p people, at 
 			return out, err
 		}
 		out.decision = r.rules.decide(out.facts, at)
-		learned, err := r.learn(ctx, b, &out, at)
+		learned, err := r.learn(ctx, b, &out, p, at)
 		if err != nil || !learned {
 			return out, err
 		}
@@ -60,6 +60,9 @@ func (r *Runner) resolve(ctx context.Context, known catalog.Known, p people, at 
 func (r *Runner) assemble(ctx context.Context, out *resolved, p people, at time.Time) error {
 	k := &out.known
 	rec := k.Recording
+	if l := r.layout.log(rec.ID.Key); l != nil {
+		return r.assembleLog(ctx, out, l, p, at)
+	}
 	f := earshot.Facts{
 		Recording: rec, HeadKnown: k.HeadKnown, Heard: k.Heard, Deaf: k.Deaf, Length: k.Length,
 		Fault: k.Fault, Lock: out.facts.Lock,
@@ -73,7 +76,7 @@ func (r *Runner) assemble(ctx context.Context, out *resolved, p people, at time.
 		if f.Subject, err = r.o.Catalog.Subject(ctx, rec.Subject); err != nil {
 			return err
 		}
-		if f.Requests, err = r.o.Catalog.OpenRequests(ctx, rec.Subject); err != nil {
+		if f.Requests, err = r.standingRequests(ctx, rec.Subject); err != nil {
 			return err
 		}
 	}
@@ -107,7 +110,7 @@ func implausible(rec earshot.Recording, at time.Time) string {
 }
 
 // learn asks for one more thing if the decision needs it.
-func (r *Runner) learn(ctx context.Context, b *storage.Bucket, out *resolved, at time.Time) (bool, error) {
+func (r *Runner) learn(ctx context.Context, b *storage.Bucket, out *resolved, p people, at time.Time) (bool, error) {
 	d, k := out.decision, &out.known
 	destroys := d.Disposition == earshot.Redact || d.Disposition == earshot.Delete
 	switch {
@@ -115,6 +118,11 @@ func (r *Runner) learn(ctx context.Context, b *storage.Bucket, out *resolved, at
 		// Whose recording it is must be known in any case: that person's requests, and holds on the
 		// person or the device, must find it.
 		return true, r.askHead(ctx, b, out)
+	case slices.Contains(d.Missing, missRows):
+		if out.head == nil {
+			return true, r.askHead(ctx, b, out)
+		}
+		return true, r.askRows(ctx, b, out, p, at)
 	case slices.Contains(d.Missing, string(earshot.KindWake)):
 		return true, r.askWake(ctx, b, out, at)
 	case slices.Contains(d.Missing, string(earshot.KindChild)):
@@ -158,7 +166,7 @@ func (r *Runner) askHead(ctx context.Context, b *storage.Bucket, out *resolved) 
 	// What was known is of the version that was seen then. The same bytes may have been stored again
 	// with another date, and tags change without a trace: everything is described anew.
 	if old := k.Recording.ID.Version; k.HeadKnown && old != "" && old != head.ID.Version {
-		k.Heard, k.Erased, k.Length = nil, nil, 0
+		k.Heard, k.Erased, k.Length, k.Rows = nil, nil, 0, nil
 	}
 	out.head = &head
 	fresh := earshot.Recording{ID: head.ID, ETag: head.ETag, Size: head.Size, StoredAt: head.StoredAt, Hidden: hidden}

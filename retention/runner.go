@@ -157,6 +157,9 @@ func (s ruleset) names() string {
 
 // decide asks every policy in whose scope the recording lies. Where none speaks, it is kept.
 func (s ruleset) decide(f earshot.Facts, at time.Time) earshot.Decision {
+	if f.Log != "" {
+		return s.decideLog(f, at)
+	}
 	var ds []earshot.Decision
 	for _, p := range s.policies {
 		if p.InScope(f.Recording) {

@@ -92,6 +92,7 @@ type LogConfig struct {
 type LayoutConfig struct {
 	Recording  string                     `yaml:"recording"`
 	Companions map[string]CompanionConfig `yaml:"companions"`
+	Events     map[string]EventLogConfig  `yaml:"events"` // event logs, by class
 	Metadata   map[string]string          `yaml:"metadata"`
 }
 
@@ -185,6 +186,10 @@ func (c *Config) layout() (retention.Layout, error) {
 			return l, fmt.Errorf("layout.companions.%s.on_redact: %q is not delete, trim, keep or review", class, k.OnRedact)
 		}
 		l.Companions = append(l.Companions, retention.CompanionLayout{Class: class, Key: k.Key, OnRedact: rule})
+	}
+	var err error
+	if l.Logs, err = c.Layout.logs(); err != nil {
+		return l, err
 	}
 	m := &l.Metadata
 	fields := map[string]*string{

@@ -23,6 +23,8 @@ type Known struct {
 	Erased []earshot.Redaction `json:"erased,omitempty"`
 	Length time.Duration       `json:"length,omitempty"`
 	Fault  string              `json:"fault,omitempty"`
+	// Rows is what the last look into an event log showed.
+	Rows *earshot.RowFacts `json:"rows,omitempty"`
 }
 
 // Row is a recording as the catalog has it, with what was decided of it last.

@@ -1,0 +1,437 @@
+package retention
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"earshot"
+	"earshot/events"
+	"earshot/storage"
+)
+
+// LogLayout is where the event logs of one class lie, and how their rows are read.
+type LogLayout struct {
+	Class string
+	Key   string // such as eventlogs/motion/{any}.jsonl.gz
+	Shape events.Shape
+}
+
+// logLayout is one of them, compiled.
+type logLayout struct {
+	LogLayout
+	key   *regexp.Regexp
+	below string // what every key of the class begins with
+}
+
+func compileLogs(logs []LogLayout) ([]logLayout, error) {
+	var out []logLayout
+	for _, l := range logs {
+		if l.Class == "" {
+			return nil, fmt.Errorf("layout of event logs %q: the class has no name", l.Key)
+		}
+		key, _, err := compileKey(l.Key)
+		if err == nil {
+			err = l.Shape.Check()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("layout of event logs %q: %w", l.Class, err)
+		}
+		below, _, _ := strings.Cut(l.Key, "{")
+		out = append(out, logLayout{l, key, below})
+	}
+	slices.SortFunc(out, func(a, b logLayout) int { return strings.Compare(a.Class, b.Class) })
+	return out, nil
+}
+
+// log tells which class of event log a key is of, nil for none.
+func (l *layout) log(key string) *logLayout {
+	for i := range l.logs {
+		if strings.HasPrefix(key, l.logs[i].below) && l.logs[i].key.MatchString(key) {
+			return &l.logs[i]
+		}
+	}
+	return nil
+}
+
+// erasures is whose rows go by request: who has an open request, and who was erased before.
+type erasures struct {
+	open   map[earshot.SubjectID]bool
+	digest earshot.Digest
+	gone   func(earshot.SubjectID) (bool, error)
+}
+
+// erasures reads them afresh.
+func (r *Runner) erasures(ctx context.Context) (*erasures, error) {
+	open, n, last, err := r.o.Catalog.Erasures(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := &erasures{open: map[earshot.SubjectID]bool{}}
+	for _, s := range open {
+		out.open[s] = true
+	}
+	slices.Sort(open)
+	text, err := json.Marshal(open)
+	if err != nil {
+		return nil, err
+	}
+	out.digest = earshot.DigestOf(fmt.Appendf(text, "\n%d %d", n, last.UnixMicro()))
+	out.gone = func(s earshot.SubjectID) (bool, error) {
+		if n == 0 {
+			return false, nil
+		}
+		at, err := r.o.Catalog.ErasedAt(ctx, r.tombstone(s))
+		return !at.IsZero(), err
+	}
+	return out, nil
+}
+
+// tombstone is the pseudonym by which an erased person is known. It tells nothing to whoever has not
+// the log's tag key.
+func (r *Runner) tombstone(s earshot.SubjectID) string {
+	return r.o.Tagger.Tag("tombstone", "", string(s))
+}
+
+// heldRows tells what holds mean for an event log: whole are those that keep all of it, rows are what
+// others keep of it. A hold on a column that the log does not have keeps all of it.
+func heldRows(rec earshot.Recording, l *logLayout, holds []earshot.Hold) (whole []earshot.Hold, rows []earshot.RowMatch) {
+	for _, h := range holds {
+		if !h.LiftedAt.IsZero() || h.Bucket != "" && h.Bucket != rec.ID.Bucket || h.Prefix != "" && !strings.HasPrefix(rec.ID.Key, h.Prefix) {
+			continue
+		}
+		m := earshot.RowMatch{Subject: h.Subject, Device: h.Device, From: h.From.UTC(), To: h.To.UTC()}
+		dated := !h.From.IsZero() || !h.To.IsZero()
+		s := l.Shape
+		if m == (earshot.RowMatch{}) || m.Subject != "" && s.Subject == "" || m.Device != "" && s.Device == "" || dated && s.Time == "" {
+			whole = append(whole, h)
+			continue
+		}
+		rows = append(rows, m)
+	}
+	return whole, rows
+}
+
+// peopleDigest names the holds and erasures that a look into an event log went by.
+func peopleDigest(l *logLayout, held []earshot.RowMatch, e *erasures) earshot.Digest {
+	text, err := json.Marshal([]any{l.Shape, held, e.digest})
+	if err != nil {
+		panic(err) // our own value types always marshal
+	}
+	return earshot.DigestOf(text)
+}
+
+// rowRules gives what the policies in whose scope an event log lies say of its rows.
+func (s ruleset) rowRules(rec earshot.Recording, class string) (rules []earshot.RowRule, digest earshot.Digest, spoken bool) {
+	for _, p := range s.policies {
+		if p.InScope(rec) {
+			spoken = true
+			rules = append(rules, p.RowRules(class)...)
+		}
+	}
+	text, err := json.Marshal(rules)
+	if err != nil {
+		panic(err) // our own value types always marshal
+	}
+	return rules, earshot.DigestOf(text), spoken
+}
+
+// Rules that decisions about event logs name, besides the policies' own.
+const (
+	ruleRows   = "rows"            // something is due later
+	ruleUnread = "rows-unreadable" // nobody can tell what is due
+	missRows   = "rows"            // the fact that a look into the log gives
+)
+
+// decideLog decides about an event log. Holds and locks come first, as for recordings.
+func (s ruleset) decideLog(f earshot.Facts, at time.Time) earshot.Decision {
+	rules, digest, spoken := s.rowRules(f.Recording, f.Log)
+	d := earshot.Decision{Disposition: earshot.Keep, Policy: s.digest}
+	say := func(rule, text string) earshot.Decision {
+		d.Rule, d.Reasons = rule, append(d.Reasons, earshot.Reason{Rule: rule, Text: text})
+		return d
+	}
+	review := func(rule, text string) earshot.Decision {
+		d.Disposition = earshot.Review
+		return say(rule, text)
+	}
+	locked := f.Lock.LegalHold || f.Lock.RetainUntil.After(at)
+	switch {
+	case len(f.Holds) > 0:
+		return say("hold", "a legal hold stands on the event log: nothing of it is changed")
+	case locked:
+		if !f.Lock.LegalHold {
+			d.Until = f.Lock.RetainUntil
+		}
+		return say("object-lock", "the store's object lock or legal hold stands: nothing can be changed")
+	case f.Fault != "":
+		return review("fault", f.Fault)
+	case !spoken:
+		return say("no-policy", "no policy speaks of this event log")
+	case f.Rows == nil || f.Rows.Rules != digest:
+		d.Missing = []string{missRows}
+		return review(ruleRows, "nobody has looked into the event log yet")
+	case f.Rows.Fault != "":
+		return review(ruleUnread, "the event log is kept as it is, since "+f.Rows.Fault)
+	}
+	e := f.Rows.Edit
+	due := e.Go+e.Change > 0 || !f.Rows.Next.IsZero() && !at.Before(f.Rows.Next)
+	if !due {
+		d.Until = f.Rows.Next
+		if d.Until.IsZero() {
+			return say(ruleRows, "no rule will touch a row of it")
+		}
+		return say(ruleRows, "no row is due before that")
+	}
+	d.Disposition, d.Since = earshot.Redact, f.Rows.AsOf
+	if e.Go == f.Rows.Rows && e.Go > 0 {
+		d.Disposition = earshot.Delete // nothing is left of it
+	}
+	d.Rows = &e
+	if len(e.Erase) > 0 {
+		say("erasure-request", fmt.Sprintf("rows of %d person(s) who asked for erasure", len(e.Erase)))
+	}
+	for _, r := range rules {
+		d.Reasons = append(d.Reasons, earshot.Reason{Policy: r.Policy, Rule: r.Name, Text: rowRuleText(r), Because: r.Because})
+	}
+	if d.Rule == "" {
+		d.Rule = d.Reasons[0].Rule
+	}
+	return d
+}
+
+func rowRuleText(r earshot.RowRule) string {
+	text := "rows"
+	if r.After > 0 {
+		text += " older than " + policiesLength(r.After)
+	}
+	if r.Delete {
+		return text + " go"
+	}
+	var what []string
+	if r.Coarsen != "" {
+		what = append(what, "the time only to the "+string(r.Coarsen))
+	}
+	if len(r.Drop) > 0 {
+		what = append(what, "without "+strings.Join(r.Drop, ", "))
+	}
+	if len(r.Hash) > 0 {
+		what = append(what, "pseudonyms for "+strings.Join(r.Hash, ", "))
+	}
+	return text + " keep " + strings.Join(what, "; ")
+}
+
+// policiesLength writes a length in days where it is whole days.
+func policiesLength(d time.Duration) string {
+	const day = 24 * time.Hour
+	if d%day == 0 {
+		return fmt.Sprintf("%dd", d/day)
+	}
+	return d.String()
+}
+
+// assembleLog gives the facts of an event log, as far as the last look into it still counts.
+func (r *Runner) assembleLog(ctx context.Context, out *resolved, l *logLayout, p people, at time.Time) error {
+	f := earshot.Facts{Recording: out.known.Recording, HeadKnown: out.known.HeadKnown, Fault: out.known.Fault, Lock: out.facts.Lock, Log: l.Class}
+	if f.Fault == "" {
+		f.Fault = implausible(f.Recording, at)
+	}
+	var held []earshot.RowMatch
+	f.Holds, held = heldRows(f.Recording, l, p.holds)
+	gone, err := r.erasures(ctx)
+	if err != nil {
+		return err
+	}
+	// A look counts as long as it would show the same: nothing was due then, and nothing is yet.
+	if k := out.known.Rows; k != nil && k.People == peopleDigest(l, held, gone) {
+		same := k.AsOf.Equal(at) || k.Edit.Go+k.Edit.Change == 0 && !k.AsOf.After(at) && (k.Next.IsZero() || at.Before(k.Next))
+		if same || k.Fault != "" {
+			f.Rows = k
+		}
+	}
+	out.facts = f
+	return nil
+}
+
+// askRows looks into an event log: which rows are due, and when the next one is.
+func (r *Runner) askRows(ctx context.Context, b *storage.Bucket, out *resolved, p people, at time.Time) error {
+	l := r.layout.log(out.known.Recording.ID.Key)
+	rules, digest, _ := r.rules.rowRules(out.known.Recording, l.Class)
+	_, held := heldRows(out.known.Recording, l, p.holds)
+	gone, err := r.erasures(ctx)
+	if err != nil {
+		return err
+	}
+	facts := &earshot.RowFacts{AsOf: at, Rules: digest, People: peopleDigest(l, held, gone)}
+	edit := earshot.RowEdit{Log: l.Class, AsOf: at, Rules: rules, Held: held}
+	var failed error
+	e := r.edit(l, edit)
+	if l.Shape.Subject != "" {
+		e.Erased = func(s earshot.SubjectID) bool {
+			yes, err := gone.gone(s)
+			failed = errors.Join(failed, err)
+			return yes || gone.open[s]
+		}
+	}
+	var report events.Report
+	err = r.readLog(ctx, b, out.head, func(src io.Reader) (err error) {
+		report, err = events.Survey(src, e)
+		return err
+	})
+	var row *events.RowError
+	switch {
+	case failed != nil:
+		return failed
+	case errors.As(err, &row):
+		facts.Fault = "line " + fmt.Sprint(row.Line) + " cannot be dealt with: " + row.What
+	case err != nil:
+		return err
+	}
+	edit.Erase, edit.Go, edit.Change = report.Subjects, report.Deleted+report.Erased, report.Changed
+	slices.Sort(edit.Erase)
+	if edit.Go+edit.Change == 0 {
+		edit.Erase = nil
+	}
+	facts.Edit, facts.Rows, facts.Next = edit, report.Rows, report.Next.UTC()
+	if report.Next.IsZero() {
+		facts.Next = time.Time{}
+	}
+	out.known.Rows = facts
+	return nil
+}
+
+// edit completes an edit with how the log is read and the key of the pseudonyms.
+func (r *Runner) edit(l *logLayout, e earshot.RowEdit) events.Edit {
+	key := r.o.Tagger.Tag("column", "", "earshot rows/1") // of the log's tag key, which is kept for as long
+	return events.Edit{Shape: l.Shape, RowEdit: e, Key: []byte(key)}
+}
+
+// readLog reads exactly the version and ETag that head describes, through a spool file, so that a
+// broken transfer is never taken for a short log.
+func (r *Runner) readLog(ctx context.Context, b *storage.Bucket, head *storage.Head, do func(io.Reader) error) error {
+	f, err := os.CreateTemp(r.o.Spool, "earshot-events-")
+	if err != nil {
+		return fmt.Errorf("making a spool file: %w", err)
+	}
+	defer f.Close()
+	if err := os.Remove(f.Name()); err != nil {
+		return fmt.Errorf("making a spool file: %w", err)
+	}
+	if err := b.Fetch(ctx, head.ID, head.ETag, f, func() error { return rewind(f) }); err != nil {
+		return err
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	return do(f)
+}
+
+// rows writes an event log anew without what the decision takes out of it, and has it verified by
+// another reader.
+func (w *redaction) rows(src *os.File) (*os.File, error) {
+	l := w.r.layout.log(w.a.Recording.ID.Key)
+	if l == nil || l.Class != w.a.Decision.Rows.Log {
+		return nil, fmt.Errorf("the layout says no longer that this is an event log of class %s: %w", w.a.Decision.Rows.Log, events.ErrUnproved)
+	}
+	e := w.r.edit(l, *w.a.Decision.Rows)
+	dst, err := w.spool()
+	if err != nil {
+		return nil, err
+	}
+	start := func() error {
+		_, err := src.Seek(0, io.SeekStart)
+		return err
+	}
+	if err := start(); err != nil {
+		return nil, err
+	}
+	report, err := events.Rewrite(dst, src, e)
+	if err != nil {
+		return nil, err
+	}
+	if gone := report.Deleted + report.Erased; gone != e.Go || report.Changed != e.Change {
+		return nil, fmt.Errorf("%d rows go and %d change, where the plan says %d and %d: %w", gone, report.Changed, e.Go, e.Change, events.ErrUnproved)
+	}
+	if err := start(); err != nil {
+		return nil, err
+	}
+	if _, err := dst.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	if err := events.Verify(src, dst, e); err != nil {
+		return nil, err
+	}
+	if _, err := dst.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	w.after, err = digestOf(dst)
+	return dst, err
+}
+
+// logHeld reports whether holds keep what an action is about to do to an event log: all of it, or rows
+// that were not held when the action was planned.
+func logHeld(a earshot.Action, l *logLayout, holds []earshot.Hold) bool {
+	whole, rows := heldRows(a.Recording, l, holds)
+	if len(whole) > 0 {
+		return true
+	}
+	for _, m := range rows {
+		if !slices.Contains(a.Decision.Rows.Held, m) {
+			return true
+		}
+	}
+	return false
+}
+
+// touchLogs makes the event logs due if holds or requests have changed since the last plan: a look into
+// a log that went by others says nothing about them.
+func (r *Runner) touchLogs(ctx context.Context, p people) error {
+	if len(r.layout.logs) == 0 {
+		return nil
+	}
+	scopes, err := r.rules.scopes(nil)
+	if err != nil {
+		return err
+	}
+	gone, err := r.erasures(ctx)
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal([]any{p.holds, gone.digest})
+	if err != nil {
+		return err
+	}
+	now := earshot.DigestOf(text).String()
+	before, err := r.o.Catalog.Mark(ctx, logMark)
+	if err != nil || before == now {
+		return err
+	}
+	seen := map[string]bool{}
+	for _, s := range scopes {
+		seen[s.Bucket] = true
+	}
+	for bucket := range seen {
+		for _, l := range r.layout.logs {
+			if err := r.o.Catalog.TouchBelow(ctx, bucket, l.below); err != nil {
+				return err
+			}
+		}
+	}
+	return r.o.Catalog.SetMark(ctx, logMark, now)
+}
+
+const logMark = "event logs: holds and erasures"
+
+// sameRows compares edits as they are written down.
+func sameRows(a, b *earshot.RowEdit) bool {
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX == nil && errY == nil && string(x) == string(y)
+}

@@ -1,0 +1,114 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"earshot"
+)
+
+// FileErasure stores a request for erasure together with the pseudonym by which what arrives late will
+// be known, and makes the subject's recordings due.
+func (d *DB) FileErasure(ctx context.Context, r earshot.Request, tag string, leaves ...earshot.Leaf) error {
+	return wrap("storing a request for erasure", d.tx(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `insert into requests (id, subject, closed, doc) values ($1, $2, $3, $4)
+			on conflict (id) do update set closed = excluded.closed, doc = excluded.doc`, r.ID, string(r.Subject), micros(r.ClosedAt), toJSON(r))
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, "insert into tombstones (tag, at) values ($1, $2) on conflict (tag) do update set at = excluded.at", tag, micros(r.MadeAt))
+		if err != nil {
+			return err
+		}
+		if err := touch(ctx, tx, "subject = $1", string(r.Subject)); err != nil {
+			return err
+		}
+		return put(ctx, tx, leaves)
+	}))
+}
+
+// ErasedAt tells when the person of this pseudonym asked for erasure; zero if never.
+func (d *DB) ErasedAt(ctx context.Context, tag string) (time.Time, error) {
+	var at int64
+	err := d.db.QueryRowContext(ctx, "select at from tombstones where tag = $1", tag).Scan(&at)
+	if errors.Is(err, sql.ErrNoRows) {
+		return time.Time{}, nil
+	}
+	return fromMicros(at), wrap("reading who was erased", err)
+}
+
+// Readmit forgets that the person of this pseudonym was erased, and makes what is known of them due.
+func (d *DB) Readmit(ctx context.Context, tag string, subject earshot.SubjectID, leaves ...earshot.Leaf) (was bool, err error) {
+	err = d.tx(ctx, func(tx *sql.Tx) error {
+		res, err := tx.ExecContext(ctx, "delete from tombstones where tag = $1", tag)
+		if err != nil {
+			return err
+		}
+		n, err := res.RowsAffected()
+		if was = n > 0; err != nil || !was {
+			return err
+		}
+		if err := touch(ctx, tx, "subject = $1", string(subject)); err != nil {
+			return err
+		}
+		return put(ctx, tx, leaves)
+	})
+	return was, wrap("readmitting a person", err)
+}
+
+// Erasures tells whose requests for erasure are open, and how many pseudonyms of erased people there
+// are, with the time of the last.
+func (d *DB) Erasures(ctx context.Context) (open []earshot.SubjectID, tombstones int, last time.Time, err error) {
+	all, err := d.AllRequests(ctx, false)
+	if err != nil {
+		return nil, 0, time.Time{}, err
+	}
+	for _, q := range all {
+		if q.Kind == earshot.RequestErasure {
+			open = append(open, q.Subject)
+		}
+	}
+	var at sql.NullInt64
+	err = d.db.QueryRowContext(ctx, "select count(*), max(at) from tombstones").Scan(&tombstones, &at)
+	return open, tombstones, fromMicros(at.Int64), wrap("reading who was erased", err)
+}
+
+// AllRequests lists the open requests of all subjects, or all that are kept.
+func (d *DB) AllRequests(ctx context.Context, closed bool) ([]earshot.Request, error) {
+	query := "select doc from requests where closed = 0 order by id"
+	if closed {
+		query = "select doc from requests order by id"
+	}
+	out, err := docs[earshot.Request](ctx, d.db, query)
+	return out, wrap("reading requests", err)
+}
+
+// Mark reads what was last noted under a name; empty if nothing was.
+func (d *DB) Mark(ctx context.Context, name string) (string, error) {
+	var value string
+	err := d.db.QueryRowContext(ctx, "select value from marks where name = $1", name).Scan(&value)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return value, wrap("reading a mark", err)
+}
+
+// SetMark notes a value under a name.
+func (d *DB) SetMark(ctx context.Context, name, value string) error {
+	_, err := d.db.ExecContext(ctx, "insert into marks (name, value) values ($1, $2) on conflict (name) do update set value = excluded.value", name, value)
+	return wrap("writing a mark", err)
+}
+
+// TouchBelow makes everything below a prefix due at once.
+func (d *DB) TouchBelow(ctx context.Context, bucket, prefix string) error {
+	return wrap("making a prefix due", d.tx(ctx, func(tx *sql.Tx) error {
+		where, args := "bucket = $1 and key >= $2", []any{bucket, prefix}
+		if end := prefixEnd(prefix); end != "" {
+			where, args = fmt.Sprintf("%s and key < $%d", where, len(args)+1), append(args, end)
+		}
+		return touch(ctx, tx, where, args...)
+	}))
+}
