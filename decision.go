@@ -111,7 +111,7 @@ type Decision struct {
 	Disposition Disposition `json:"disposition"`
 	Rule        string      `json:"rule,omitempty"` // the deciding rule
 	// Redactions is what to erase, one element per fill. Only for Redact.
-	Redactions []Redaction              `json:"redactions,omitempty"`
+	Redactions []Redaction `json:"redactions,omitempty"`
 	// Rows is what to do to an event log. For Redact, and told with Delete where no row is left.
 	Rows       *RowEdit                 `json:"rows,omitempty"`
 	Companions map[string]CompanionRule `json:"companions,omitempty"` // by class; absent: the default

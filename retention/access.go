@@ -26,6 +26,7 @@ type Answer struct {
 	MadeAt     time.Time         `json:"made_at"`
 	Recordings int               `json:"recordings"`
 	Companions int               `json:"companions"`
+	Events     int64             `json:"events,omitempty"` // rows of event logs
 	LogEntries int               `json:"log_entries"`
 	// Held counts recordings that a legal hold keeps from being deleted or redacted.
 	Held  int          `json:"held"`
@@ -102,6 +103,10 @@ func (r *Runner) Access(ctx context.Context, subject earshot.SubjectID, w io.Wri
 		all = append(all, t)
 		r.o.Progress("access", n+1, len(rows))
 	}
+	logs, err := a.logs(ctx, subject)
+	if err != nil {
+		return out, err
+	}
 	entries, err := r.entriesOf(ctx, subject)
 	if err != nil {
 		return out, err
@@ -112,6 +117,7 @@ func (r *Runner) Access(ctx context.Context, subject earshot.SubjectID, w io.Wri
 		value      any
 	}{
 		{"recordings.json", "what is known of each recording, what was inferred from it and what becomes of it", all},
+		{"events.json", "which event logs have rows of yours, and what becomes of them", logs},
 		{"profile.json", "what is known of you, and what you chose", known},
 		{"requests.json", "your open requests", requests},
 		{"log.json", "what the log says of you and your recordings, in its own words", entries},
@@ -336,6 +342,7 @@ func (r *Runner) entriesOf(ctx context.Context, subject earshot.SubjectID) ([]sa
 func readme(a Answer) string {
 	text := fmt.Sprintf(`This is what is held on you (%s), as of %s.
 
+events/           %d events: motions, rings, taps and the like, as they were written down
 recordings/       %d recordings, each with what was made from it (%d files: transcripts, voiceprints, events)
 recordings.json   of each recording: when and where it was made, what was inferred from it, what has been erased,
                   and what will become of it, when and why
@@ -343,7 +350,7 @@ profile.json      what is known of you, your consents and what you chose
 requests.json     your open requests
 log.json          what the tamper-evident log says of you and your recordings (%d entries)
 manifest.json     all files with their SHA-256
-`, a.Subject, a.MadeAt.Format(time.RFC1123), a.Recordings, a.Companions, a.LogEntries)
+`, a.Subject, a.MadeAt.Format(time.RFC1123), a.Events, a.Recordings, a.Companions, a.LogEntries)
 	if a.Held > 0 {
 		text += fmt.Sprintf("\n%d of the recordings are under a legal hold: they can be neither changed nor deleted while it stands, also if you ask for it.\n", a.Held)
 	}

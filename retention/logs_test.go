@@ -1,9 +1,11 @@
 package retention_test
 
 import (
+	"archive/zip"
 	"bytes"
 	"compress/gzip"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +15,6 @@ import (
 	"earshot/internal/fault"
 	"earshot/retention"
 	"earshot/storage/storagetest"
-
 )
 
 const logPolicy = `
@@ -253,5 +254,32 @@ func TestALogSurvivesACrashAtEveryStep(t *testing.T) {
 				t.Errorf("after a crash at %q: %d intents, %d outcomes, %d open", script.Name(i), r.Intents, r.Outcomes, r.Open)
 			}
 		}
+	}
+}
+
+func TestAnAnswerHoldsThePersonsEvents(t *testing.T) {
+	w := logWorld(t, true, false)
+	mine := w.motion("s-1", 3) + w.motion("s-1", 2)
+	w.put("eventlogs/motion/a.jsonl", []byte(w.motion("s-2", 3)+mine), nil)
+	w.put("eventlogs/motion/b.jsonl", []byte(w.motion("s-2", 3)), nil)
+	p := w.mustStart()
+	defer p.stop()
+	p.run(t)
+	var buf bytes.Buffer
+	got, err := p.runner.Access(t.Context(), "s-1", &buf)
+	if err != nil || got.Events != 2 || len(got.Missing) > 0 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	z, err := zip.NewReader(bytes.NewReader(buf.Bytes()), int64(buf.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := z.Open("events/00001-motion.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(f)
+	if err != nil || string(text) != mine {
+		t.Errorf("the answer has %s, %v", text, err)
 	}
 }

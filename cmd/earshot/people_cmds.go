@@ -265,7 +265,7 @@ hand the file over safely: it is all that there is.`, cobra.ExactArgs(1),
 				return errors.Join(err, os.Remove(out)) // half an answer is none
 			}
 			if err := a.emit(got, func(w io.Writer) {
-				fmt.Fprintf(w, "%s: %d recordings, %d companions, %d log entries; %d recordings under a legal hold\n", out, got.Recordings, got.Companions, got.LogEntries, got.Held)
+				fmt.Fprintf(w, "%s: %d recordings, %d companions, %d events, %d log entries; %d recordings under a legal hold\n", out, got.Recordings, got.Companions, got.Events, got.LogEntries, got.Held)
 			}); err != nil {
 				return err
 			}

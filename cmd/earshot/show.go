@@ -112,6 +112,9 @@ func actionText(a earshot.Action) string {
 			text += " (" + string(red.Fill) + ")"
 		}
 	}
+	if e := a.Decision.Rows; e != nil {
+		text += fmt.Sprintf(" rows: %d go, %d change", e.Go, e.Change)
+	}
 	if n := len(a.Companions); n > 0 {
 		text += fmt.Sprintf(" +%d", n)
 	}
