@@ -96,6 +96,10 @@ type Request struct {
 	MadeAt   time.Time   `json:"made_at"`
 	DueAt    time.Time   `json:"due_at"`
 	ClosedAt time.Time   `json:"closed_at,omitzero"` // zero: open
+	Law      string      `json:"law,omitempty"`      // gdpr or ccpa: whose deadline it is
+	Identity string      `json:"identity,omitempty"` // where it is kept how the person was identified
+	Extended string      `json:"extended,omitempty"` // why the deadline was put off, as the person was told
+	Refused  string      `json:"refused,omitempty"`  // what was refused in part, and why, in words
 }
 
 // Facts is everything that a policy may know of one recording. It holds no clock: what follows

@@ -52,6 +52,7 @@ type RowFacts struct {
 	Rules  Digest    `json:"rules"`  // of the rules on rows that it was looked at by
 	People Digest    `json:"people"` // of the holds and erasures that it was looked at by
 	Rows   int64     `json:"rows"`
+	Held   int64     `json:"held,omitempty"` // rows that would go or change but for a hold
 	Edit   RowEdit   `json:"edit"`
 	Next   time.Time `json:"next,omitzero"` // zero: nothing is due later
 	// Fault is why the log cannot be read, with the line; the log is kept then.

@@ -47,7 +47,7 @@ type rule struct {
 }
 
 // Names that a rule cannot have: decisions use them for what no rule says.
-var reserved = []string{RuleHold, RuleLock, RuleErasure, RuleFault, RuleOtherwise, "no-policy", "companion"}
+var reserved = []string{RuleHold, RuleLock, RuleErasure, RuleRestrict, RuleFault, RuleOtherwise, "no-policy", "companion"}
 
 // Compile checks what a document means and makes it ready to decide. The error is [Errors]: all
 // that is wrong.

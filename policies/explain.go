@@ -80,9 +80,10 @@ func (p *Policy) Explain(f earshot.Facts, now time.Time) Explanation {
 func (s *sight) explainLaw(now time.Time) []LawSaid {
 	texts := [lawCount][2]string{
 		{"no legal hold", "a legal hold stands"}, {"no object lock", "the store's object lock or legal hold stands"},
-		{"no open erasure request", "the subject has asked for erasure"}, {"no doubt about the recording", s.fault()},
+		{"no open erasure request", "the subject has asked for erasure"},
+		{"no restriction asked for", "the subject has asked for restriction"}, {"no doubt about the recording", s.fault()},
 	}
-	applies := [lawCount]bool{s.held(), s.locked(now), s.erasure(), s.fault() != ""}
+	applies := [lawCount]bool{s.held(), s.locked(now), s.erasure(), s.restricted(), s.fault() != ""}
 	var out []LawSaid
 	for l := range lawCount {
 		said := LawSaid{Law: l.name(), Applies: applies[l], Text: texts[l][0]}

@@ -10,10 +10,11 @@ import (
 type law int8
 
 const (
-	lawHold    law = iota // a legal hold of the operator
-	lawLock               // the store's own legal hold or retention date
-	lawErasure            // an open erasure request
-	lawFault              // a doubt about the recording
+	lawHold     law = iota // a legal hold of the operator
+	lawLock                // the store's own legal hold or retention date
+	lawErasure             // an open erasure request
+	lawRestrict            // an open request for restriction
+	lawFault               // a doubt about the recording
 	lawCount
 )
 
@@ -22,11 +23,12 @@ const (
 	RuleHold      = "hold"
 	RuleLock      = "object-lock"
 	RuleErasure   = "erasure-request"
+	RuleRestrict  = "restriction"
 	RuleFault     = "fault"
 	RuleOtherwise = "otherwise"
 )
 
-var lawNames = [...]string{RuleHold, RuleLock, RuleErasure, RuleFault}
+var lawNames = [...]string{RuleHold, RuleLock, RuleErasure, RuleRestrict, RuleFault}
 
 func (l law) name() string { return lawNames[l] }
 
@@ -46,6 +48,7 @@ var lawTexts = [...]string{
 	"a legal hold stands: nothing is redacted or deleted",
 	"the store's object lock or legal hold stands: nothing can be redacted or deleted",
 	"the subject has asked for erasure",
+	"the subject has asked for restriction: it is stored, and nothing else is done with it",
 	"",
 }
 
@@ -54,6 +57,7 @@ var lawBecause = [...]string{
 	"law before rules: a hold or lock beats an erasure request (GDPR art. 17(3)(e)), which beats the rules",
 	"law before rules: a hold or lock beats an erasure request (GDPR art. 17(3)(e)), which beats the rules",
 	"law before rules: GDPR art. 17, CCPA 1798.105",
+	"law before rules: GDPR art. 18: restricted data is stored only, and erased when the subject asks for that",
 	"",
 }
 
@@ -77,6 +81,8 @@ func (s *sight) lawAt(t time.Time) (law, bool) {
 		return lawLock, true
 	case s.erasure():
 		return lawErasure, true
+	case s.restricted():
+		return lawRestrict, true
 	case s.fault() != "":
 		return lawFault, true
 	}
@@ -99,10 +105,13 @@ func (s *sight) locked(t time.Time) bool {
 	return s.lockedForEver() || believable(until) && t.Before(until)
 }
 
-// erasure reports whether the subject has an open erasure request.
-func (s *sight) erasure() bool {
+// erasure reports whether the subject has an open erasure request, restricted one for restriction.
+func (s *sight) erasure() bool    { return s.asked(earshot.RequestErasure) }
+func (s *sight) restricted() bool { return s.asked(earshot.RequestRestriction) }
+
+func (s *sight) asked(kind earshot.RequestKind) bool {
 	for i := range s.f.Requests {
-		if r := &s.f.Requests[i]; r.Kind == earshot.RequestErasure && r.ClosedAt.IsZero() {
+		if r := &s.f.Requests[i]; r.Kind == kind && r.ClosedAt.IsZero() {
 			return true
 		}
 	}

@@ -64,28 +64,35 @@ func (l *layout) log(key string) *logLayout {
 // erasures is whose rows go by request: who has an open request, and who was erased before.
 type erasures struct {
 	open   map[earshot.SubjectID]bool
+	kept   []earshot.RowMatch // rows of those who asked for restriction, and not for erasure
 	digest earshot.Digest
 	gone   func(earshot.SubjectID) (bool, error)
 }
 
 // erasures reads them afresh.
 func (r *Runner) erasures(ctx context.Context) (*erasures, error) {
-	open, n, last, err := r.o.Catalog.Erasures(ctx)
+	known, err := r.o.Catalog.Erasures(ctx)
 	if err != nil {
 		return nil, err
 	}
 	out := &erasures{open: map[earshot.SubjectID]bool{}}
-	for _, s := range open {
+	for _, s := range known.Open {
 		out.open[s] = true
 	}
-	slices.Sort(open)
-	text, err := json.Marshal(open)
+	slices.Sort(known.Open)
+	slices.Sort(known.Restricted)
+	for _, s := range known.Restricted {
+		if !out.open[s] {
+			out.kept = append(out.kept, earshot.RowMatch{Subject: s})
+		}
+	}
+	text, err := json.Marshal(known)
 	if err != nil {
 		return nil, err
 	}
-	out.digest = earshot.DigestOf(fmt.Appendf(text, "\n%d %d", n, last.UnixMicro()))
+	out.digest = earshot.DigestOf(text)
 	out.gone = func(s earshot.SubjectID) (bool, error) {
-		if n == 0 {
+		if known.Tombstones == 0 {
 			return false, nil
 		}
 		at, err := r.o.Catalog.ErasedAt(ctx, r.tombstone(s))
@@ -249,6 +256,9 @@ func (r *Runner) assembleLog(ctx context.Context, out *resolved, l *logLayout, p
 	if err != nil {
 		return err
 	}
+	if l.Shape.Subject != "" {
+		held = append(held, gone.kept...)
+	}
 	// A look counts as long as it would show the same: nothing was due then, and nothing is yet.
 	if k := out.known.Rows; k != nil && k.People == peopleDigest(l, held, gone) {
 		same := k.AsOf.Equal(at) || k.Edit.Go+k.Edit.Change == 0 && !k.AsOf.After(at) && (k.Next.IsZero() || at.Before(k.Next))
@@ -268,6 +278,9 @@ func (r *Runner) askRows(ctx context.Context, b *storage.Bucket, out *resolved, 
 	gone, err := r.erasures(ctx)
 	if err != nil {
 		return err
+	}
+	if l.Shape.Subject != "" {
+		held = append(held, gone.kept...)
 	}
 	facts := &earshot.RowFacts{AsOf: at, Rules: digest, People: peopleDigest(l, held, gone)}
 	edit := earshot.RowEdit{Log: l.Class, AsOf: at, Rules: rules, Held: held}
@@ -299,7 +312,7 @@ func (r *Runner) askRows(ctx context.Context, b *storage.Bucket, out *resolved, 
 	if edit.Go+edit.Change == 0 {
 		edit.Erase = nil
 	}
-	facts.Edit, facts.Rows, facts.Next = edit, report.Rows, report.Next.UTC()
+	facts.Edit, facts.Rows, facts.Held, facts.Next = edit, report.Rows, report.Held, report.Next.UTC()
 	if report.Next.IsZero() {
 		facts.Next = time.Time{}
 	}
@@ -370,6 +383,11 @@ func (w *redaction) rows(src *os.File) (*os.File, error) {
 	}
 	if _, err := dst.Seek(0, io.SeekStart); err != nil {
 		return nil, err
+	}
+	if k := w.known.Rows; k != nil { // what a look into the new one would show
+		left := *w.a.Decision.Rows
+		left.Go, left.Change, left.Erase = 0, 0, nil
+		w.left = &earshot.RowFacts{AsOf: left.AsOf, Rules: k.Rules, People: k.People, Rows: report.Kept, Held: report.Held, Edit: left, Next: report.Next}
 	}
 	w.after, err = digestOf(dst)
 	return dst, err

@@ -22,9 +22,7 @@ func (r *Runner) PlaceHold(ctx context.Context, h earshot.Hold) (earshot.Hold, e
 	if h.Bucket == "" && h.Prefix == "" && h.Subject == "" && h.Device == "" && h.From.IsZero() && h.To.IsZero() {
 		return h, errors.New("a hold needs a scope: a bucket, prefix, subject, device or range of dates")
 	}
-	var b [6]byte
-	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
-	h.ID, h.PlacedAt, h.PlacedBy = "hold-"+hex.EncodeToString(b[:]), r.now(), r.o.By.Name
+	h.ID, h.PlacedAt, h.PlacedBy = "hold-"+randomID(), r.now(), r.o.By.Name
 	leaf, err := r.holdLeaf(audit.KindHold, h)
 	if err != nil {
 		return h, err
@@ -34,6 +32,13 @@ func (r *Runner) PlaceHold(ctx context.Context, h earshot.Hold) (earshot.Hold, e
 	}
 	_, err = r.o.Log.Publish(ctx)
 	return h, err
+}
+
+// randomID is one that cannot be guessed.
+func randomID() string {
+	var b [6]byte
+	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
+	return hex.EncodeToString(b[:])
 }
 
 // LiftHold lifts a hold. Who placed it cannot lift it.
@@ -64,22 +69,9 @@ func samePerson(a, b string) bool {
 	return strings.EqualFold(strings.TrimSpace(a), strings.TrimSpace(b))
 }
 
-// FileRequest files a data subject's request, with an entry. An open one of the same kind stands:
-// asking twice is harmless.
+// FileRequest files a data subject's request, to be answered within a time; see [Runner.Ask].
 func (r *Runner) FileRequest(ctx context.Context, kind earshot.RequestKind, subject earshot.SubjectID, within time.Duration) (earshot.Request, error) {
-	open, err := r.o.Catalog.OpenRequests(ctx, subject)
-	if err != nil {
-		return earshot.Request{}, err
-	}
-	for _, q := range open {
-		if q.Kind == kind {
-			return q, nil
-		}
-	}
-	var b [6]byte
-	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
-	q := earshot.Request{ID: "request-" + hex.EncodeToString(b[:]), Kind: kind, Subject: subject, MadeAt: r.now(), DueAt: r.now().Add(within)}
-	return q, r.putRequest(ctx, audit.KindRequest, q)
+	return r.Ask(ctx, Asked{Kind: kind, Subject: subject, Within: within})
 }
 
 // standingRequests are the open requests of a subject. Who was erased once has one that stands for ever,
@@ -94,21 +86,6 @@ func (r *Runner) standingRequests(ctx context.Context, subject earshot.SubjectID
 		return open, err
 	}
 	return append(open, earshot.Request{ID: "erased before", Kind: earshot.RequestErasure, Subject: subject, MadeAt: at}), nil
-}
-
-// CloseRequests closes a subject's open requests and returns how many there were.
-func (r *Runner) CloseRequests(ctx context.Context, subject earshot.SubjectID) (int, error) {
-	open, err := r.o.Catalog.OpenRequests(ctx, subject)
-	if err != nil {
-		return 0, err
-	}
-	for n, q := range open {
-		q.ClosedAt = r.now()
-		if err := r.putRequest(ctx, audit.KindClosed, q); err != nil {
-			return n, err
-		}
-	}
-	return len(open), nil
 }
 
 func (r *Runner) putRequest(ctx context.Context, kind audit.Kind, q earshot.Request) error {

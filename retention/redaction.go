@@ -145,6 +145,7 @@ type redaction struct {
 	trims  map[string]trimmedText // transcripts without the words, by key
 	after  earshot.Digest
 	length time.Duration
+	left   *earshot.RowFacts // of an event log that was rewritten
 }
 
 func (w *redaction) close() {
@@ -344,7 +345,7 @@ func (w *redaction) conclude(ctx context.Context, all []doomed, newer int) (verd
 	}
 	known := w.known
 	known.Recording.ETag, known.Recording.Size, known.Recording.StoredAt = w.head.ETag, w.head.Size, w.head.StoredAt
-	known.Recording.ID, known.Rows = w.head.ID, nil
+	known.Recording.ID, known.Rows = w.head.ID, w.left
 	known.Erased = append(slices.Clone(known.Erased), w.erased...)
 	if known.Length == 0 {
 		known.Length = w.length

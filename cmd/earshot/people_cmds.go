@@ -142,7 +142,8 @@ func holdScope(h earshot.Hold) string {
 
 func newSubject(a *app) *cobra.Command {
 	return group("subject", "Tell earshot what is known of data subjects, and what they ask for",
-		newSubjectImport(a), newSubjectShow(a), newSubjectAccess(a), newSubjectErase(a), newSubjectClose(a), newSubjectForget(a))
+		newSubjectImport(a), newSubjectShow(a), newSubjectConsent(a), newSubjectChoose(a), newSubjectAccess(a), newSubjectErase(a),
+		newSubjectRestrict(a), newSubjectRequests(a), newSubjectExtend(a), newSubjectClose(a), newSubjectReadmit(a), newSubjectForget(a))
 }
 
 // subjectLine is a data subject as JSON Lines have it, with periods that people can write.
@@ -152,12 +153,18 @@ type subjectLine struct {
 }
 
 func newSubjectImport(a *app) *cobra.Command {
-	return command("import", "Read data subjects from standard input, one JSON object a line",
+	var table bool
+	c := command("import", "Read data subjects from standard input, one JSON object a line, or as CSV",
 		`Fields: id (a pseudonym, never a name), declared_minor, declared_age, last_active, auto_delete (such as 90d),
-dont_save, no_human_review, consents [{purpose, given_at, withdrawn_at, proof}]. A line replaces what was known
-of the subject. If any line is wrong nothing is stored, and all wrong lines are named.`, cobra.NoArgs,
+dont_save, no_human_review, consents [{purpose, given_at, withdrawn_at, proof}] (in CSV: purpose=2026-01-31 ...). A line
+replaces what was known of the subject; each change is an entry in the log. If any line is wrong nothing is stored, and
+all wrong lines are named.`, cobra.NoArgs,
 		func(cmd *cobra.Command, _ []string) error {
-			subjects, err := readSubjects(a.in)
+			read := readSubjects
+			if table {
+				read = readSubjectsCSV
+			}
+			subjects, err := read(a.in)
 			if err != nil {
 				return err
 			}
@@ -166,14 +173,24 @@ of the subject. If any line is wrong nothing is stored, and all wrong lines are 
 				return err
 			}
 			defer i.close()
+			changed := 0
 			for _, s := range subjects {
-				if err := i.db.PutSubject(cmd.Context(), s); err != nil {
+				did, err := i.runner.PutSubject(cmd.Context(), s, "imported")
+				if err != nil {
 					return err
 				}
+				if did {
+					changed++
+				}
 			}
-			a.say("%d data subjects stored", len(subjects))
+			if _, err := i.log.Publish(cmd.Context()); err != nil {
+				return err
+			}
+			a.say("%d data subjects stored, %d of them changed", len(subjects), changed)
 			return nil
 		})
+	c.Flags().BoolVar(&table, "csv", false, "the input is CSV with a header")
+	return c
 }
 
 // readSubjects reads all lines before anything is stored, and names every one that is wrong.
@@ -278,42 +295,21 @@ hand the file over safely: it is all that there is.`, cobra.ExactArgs(1),
 	return c
 }
 
-func newSubjectErase(a *app) *cobra.Command {
-	var days int
-	c := command("erase ID", "File a data subject's request for erasure",
-		`Every recording of the subject becomes due at once, and the next plan deletes it with everything derived from
-it; only legal holds and object locks come before that. The request stands, and catches recordings that arrive
-late, until earshot subject close.`, cobra.ExactArgs(1),
-		func(cmd *cobra.Command, args []string) error {
-			i, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer i.close()
-			r, err := i.runner.FileRequest(cmd.Context(), earshot.RequestErasure, earshot.SubjectID(args[0]), time.Duration(days)*24*time.Hour)
-			if err != nil {
-				return err
-			}
-			return a.emit(r, func(w io.Writer) {
-				fmt.Fprintf(w, "%s is filed, to be answered by %s; next: earshot plan\n", r.ID, r.DueAt.Format(time.DateOnly))
-			})
-		})
-	c.Flags().IntVar(&days, "days", 30, "days within which the law wants an answer")
-	return c
-}
-
 func newSubjectClose(a *app) *cobra.Command {
-	return command("close ID", "Close a data subject's open requests", "Recordings that arrive later are treated by the policies alone.", cobra.ExactArgs(1),
+	return command("close ID", "Close a data subject's open requests",
+		`A request for erasure is closed when everything is erased that nothing keeps. What a legal hold keeps is refused, in
+part, in words for the answer. Where nothing is left the person is taken out of what earshot itself keeps: catalog and
+inventories. The pseudonym stays, by which what arrives late is caught.`, cobra.ExactArgs(1),
 		func(cmd *cobra.Command, args []string) error {
 			i, err := a.open(cmd.Context())
 			if err != nil {
 				return err
 			}
 			defer i.close()
-			n, err := i.runner.CloseRequests(cmd.Context(), earshot.SubjectID(args[0]))
+			got, err := i.runner.CloseRequests(cmd.Context(), earshot.SubjectID(args[0]))
 			if err != nil {
 				return err
 			}
-			return a.emit(map[string]int{"closed": n}, func(w io.Writer) { fmt.Fprintf(w, "%d request(s) closed\n", n) })
+			return a.emit(got, func(w io.Writer) { printClosing(w, got) })
 		})
 }

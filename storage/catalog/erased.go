@@ -61,19 +61,32 @@ func (d *DB) Readmit(ctx context.Context, tag string, subject earshot.SubjectID,
 
 // Erasures tells whose requests for erasure are open, and how many pseudonyms of erased people there
 // are, with the time of the last.
-func (d *DB) Erasures(ctx context.Context) (open []earshot.SubjectID, tombstones int, last time.Time, err error) {
+func (d *DB) Erasures(ctx context.Context) (e Erasures, err error) {
 	all, err := d.AllRequests(ctx, false)
 	if err != nil {
-		return nil, 0, time.Time{}, err
+		return e, err
 	}
 	for _, q := range all {
-		if q.Kind == earshot.RequestErasure {
-			open = append(open, q.Subject)
+		switch q.Kind {
+		case earshot.RequestErasure:
+			e.Open = append(e.Open, q.Subject)
+		case earshot.RequestRestriction:
+			e.Restricted = append(e.Restricted, q.Subject)
+		case earshot.RequestAccess:
 		}
 	}
 	var at sql.NullInt64
-	err = d.db.QueryRowContext(ctx, "select count(*), max(at) from tombstones").Scan(&tombstones, &at)
-	return open, tombstones, fromMicros(at.Int64), wrap("reading who was erased", err)
+	err = d.db.QueryRowContext(ctx, "select count(*), max(at) from tombstones").Scan(&e.Tombstones, &at)
+	e.Last = fromMicros(at.Int64)
+	return e, wrap("reading who was erased", err)
+}
+
+// Erasures is whose data goes, or stays, because they asked.
+type Erasures struct {
+	Open       []earshot.SubjectID // requests for erasure
+	Restricted []earshot.SubjectID // requests for restriction
+	Tombstones int                 // pseudonyms of people who were erased
+	Last       time.Time           // when the last of them asked
 }
 
 // AllRequests lists the open requests of all subjects, or all that are kept.
