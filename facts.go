@@ -127,6 +127,9 @@ type Facts struct {
 	// it showed, nil where nobody has looked.
 	Log  string
 	Rows *RowFacts
+	// Orphan says of a companion with rules of its own whether its recording is gone; nil where nobody can
+	// tell, and for recordings.
+	Orphan *bool
 	// Fault names a doubt about the recording that no rule may override (a capture date in the
 	// future, say). Not empty means review.
 	Fault string

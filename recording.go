@@ -31,7 +31,10 @@ type Recording struct {
 	ID   RecordingID `json:"id"`
 	ETag string      `json:"etag"` // as the store gave it, without quotes
 	// Hidden says that it lies behind a delete marker: readers do not see it, the store still has it.
-	Hidden   bool      `json:"hidden,omitempty"`
+	Hidden bool `json:"hidden,omitempty"`
+	// Class is set for a companion that has rules of its own, as the layout names it; it is empty for a
+	// recording.
+	Class    string    `json:"class,omitempty"`
 	Size     int64     `json:"size"` // bytes
 	StoredAt time.Time `json:"stored_at"`
 	// CapturedAt is when the device heard it. It is the zero time where nothing says so, and

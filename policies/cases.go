@@ -57,6 +57,8 @@ type factsText struct {
 	Device   string            `yaml:"device"`
 	Locale   string            `yaml:"locale"`
 	Source   string            `yaml:"source"`
+	Class    string            `yaml:"class"`  // of a companion
+	Orphan   *bool             `yaml:"orphan"` // of a companion: its recording is gone
 	Labels   map[string]string `yaml:"labels"`
 	Captured string            `yaml:"captured"`
 	Stored   string            `yaml:"stored"` // default: captured, else now
@@ -172,11 +174,11 @@ func (r *caseReader) one(path string, w *caseText) Case {
 }
 
 func (r *caseReader) facts(path string, w *factsText, now time.Time) earshot.Facts {
-	f := earshot.Facts{HeadKnown: w.Head == nil || *w.Head, Fault: w.Fault, Length: r.length(path+".length", w.Length)}
+	f := earshot.Facts{Orphan: w.Orphan, HeadKnown: w.Head == nil || *w.Head, Fault: w.Fault, Length: r.length(path+".length", w.Length)}
 	f.Recording = earshot.Recording{
 		ID:   earshot.RecordingID{Bucket: or(w.Bucket, "voice"), Key: or(w.Key, "clips/case.wav")},
 		ETag: "case", Size: int64(w.Size), Coding: earshot.Coding(or(w.Coding, string(earshot.CodingWAV))),
-		Device: w.Device, Locale: w.Locale, Source: w.Source, Labels: w.Labels,
+		Class: w.Class, Device: w.Device, Locale: w.Locale, Source: w.Source, Labels: w.Labels,
 		CapturedAt: r.date(path+".captured", w.Captured), StoredAt: r.date(path+".stored", w.Stored),
 	}
 	if f.Recording.StoredAt.IsZero() {

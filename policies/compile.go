@@ -124,7 +124,7 @@ func (p *Policy) Document() Document { return p.doc.clone() }
 // InScope reports whether the policy speaks of the recording.
 func (p *Policy) InScope(r earshot.Recording) bool {
 	s := &p.doc.Spec.Scope
-	return s.Bucket == r.ID.Bucket && strings.HasPrefix(r.ID.Key, s.Prefix)
+	return s.Bucket == r.ID.Bucket && s.Class == r.Class && strings.HasPrefix(r.ID.Key, s.Prefix)
 }
 
 // compiler checks one document.
@@ -226,6 +226,9 @@ func (c *compiler) rule(path string, w *Rule) rule {
 	}
 	if r.then == earshot.Delete && w.When == "" && w.Keep == nil {
 		c.add(path, "rule %q deletes everything in scope: if that is meant, say `when: true`", w.Name)
+	}
+	if w.Then == "redact" && c.doc.Spec.Scope.Class != "" {
+		c.add(path+".then", "companions of class %s have no sound to erase: want delete, keep or review", c.doc.Spec.Scope.Class)
 	}
 	if w.Then == "keep" && w.Keep != nil {
 		c.add(path+".keep", "`keep` is for rules that act when the period is over: with `then: keep` it says nothing")

@@ -42,6 +42,7 @@ type Spec struct {
 type Scope struct {
 	Bucket string `yaml:"bucket" json:"bucket" jsonschema:"required"`
 	Prefix string `yaml:"prefix" json:"prefix,omitempty" jsonschema_description:"Of the recordings' keys; empty for all."`
+	Class  string `yaml:"class" json:"class,omitempty" jsonschema_description:"A class of companions, such as voiceprint: the policy speaks of those, each as a thing of its own, and not of recordings."`
 }
 
 // LimitsSpec is the limits as written.

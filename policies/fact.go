@@ -22,6 +22,7 @@ const (
 	recordingCaptured
 	recordingStored
 	recordingLength
+	recordingOrphan
 	wakeListened
 	wakeFound
 	wakeStart
@@ -84,6 +85,7 @@ var facts = [...]factSpec{
 	recordingCaptured:    {"recording", "captured", aTime, false},
 	recordingStored:      {"recording", "stored", aTime, false},
 	recordingLength:      {"recording", "length", aDuration, false},
+	recordingOrphan:      {"recording", "orphan", aBool, false},
 	wakeListened:         {"wake", "listened", aBool, false},
 	wakeFound:            {"wake", "found", aBool, false},
 	wakeStart:            {"wake", "start", aDuration, false},

@@ -113,6 +113,11 @@ func (s *sight) get(x fact) (scalar, standing) {
 		return instant(r.StoredAt, absent)
 	case recordingLength:
 		return length(s.f.Length, s.head())
+	case recordingOrphan:
+		if s.f.Orphan != nil {
+			return truth(*s.f.Orphan), present
+		}
+		return scalar{}, absent
 	case recordingLabels:
 		if !s.f.HeadKnown {
 			return scalar{}, pending

@@ -95,6 +95,9 @@ func (r *Runner) Access(ctx context.Context, subject earshot.SubjectID, w io.Wri
 		return out, err
 	}
 	var all []told
+	if rows, err = r.withoutOwned(ctx, rows); err != nil {
+		return out, err
+	}
 	for n, row := range rows {
 		t, err := a.recording(ctx, n, row.Recording, people)
 		if err != nil {

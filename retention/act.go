@@ -55,9 +55,9 @@ func (r *Runner) perform(ctx context.Context, a earshot.Action, recovering bool)
 	if err != nil {
 		return verdict{}, err
 	}
-	held := len(r.held(a.Recording, p.holds)) > 0
-	if l := r.layout.log(a.Recording.ID.Key); l != nil && a.Decision.Rows != nil {
-		held = logHeld(a, l, p.holds)
+	held, err := r.heldNow(ctx, a, p.holds)
+	if err != nil {
+		return verdict{}, err
 	}
 	b, err := r.bucket(ctx, a.Recording.ID.Bucket)
 	if err != nil {

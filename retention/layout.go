@@ -68,6 +68,8 @@ type layout struct {
 	timeLayout string
 	companions []CompanionLayout
 	logs       []logLayout
+	classes    []classLayout // companions with rules of their own
+	template   string        // of recordings' keys
 	meta       MetadataNames
 }
 
@@ -83,7 +85,7 @@ var partNames = []string{"id", "subject", "device", "locale", "source", "coding"
 // compileLayout checks a layout. A companion whose key does not name its recording would be
 // shared between recordings and go with the first of them, so it is refused.
 func compileLayout(l Layout) (*layout, error) {
-	out := &layout{meta: l.Metadata.withDefaults()}
+	out := &layout{template: l.Recording, meta: l.Metadata.withDefaults()}
 	var err error
 	if out.logs, err = compileLogs(l.Logs); err != nil {
 		return nil, err
@@ -179,6 +181,9 @@ func (l *layout) parts(key string) (map[string]string, bool) {
 
 // describe fills in what the key tells of a recording.
 func (l *layout) describe(r *earshot.Recording) {
+	if l.describeClass(r) {
+		return
+	}
 	parts, ok := l.parts(r.ID.Key)
 	if !ok {
 		return

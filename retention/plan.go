@@ -75,7 +75,7 @@ func (r *Runner) Plan(ctx context.Context, names ...string) (Planned, error) {
 	if err := r.o.Catalog.Draft(ctx, p.run); err != nil {
 		return Planned{}, err
 	}
-	if err := r.touchLogs(ctx, p.people); err != nil {
+	if err := errors.Join(r.touchLogs(ctx, p.people), r.touchOrphans(ctx)); err != nil {
 		return Planned{}, err
 	}
 	for _, s := range scopes {

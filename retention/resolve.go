@@ -71,6 +71,12 @@ func (r *Runner) assemble(ctx context.Context, out *resolved, p people, at time.
 		f.Erased = append(f.Erased, e.Spans...)
 	}
 	f.Erased = f.Erased.Merge()
+	if rec.Class != "" {
+		if err := r.assembleClass(ctx, &rec, &f, p); err != nil {
+			return err
+		}
+		f.Recording, k.Recording = rec, rec
+	}
 	if rec.Subject != "" {
 		var err error
 		if f.Subject, err = r.o.Catalog.Subject(ctx, rec.Subject); err != nil {
@@ -80,7 +86,9 @@ func (r *Runner) assemble(ctx context.Context, out *resolved, p people, at time.
 			return err
 		}
 	}
-	f.Holds = r.held(rec, p.holds)
+	if rec.Class == "" {
+		f.Holds = r.held(rec, p.holds)
+	}
 	if f.Fault == "" {
 		f.Fault = implausible(rec, at)
 	}

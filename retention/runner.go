@@ -103,6 +103,9 @@ func New(o Options) (*Runner, error) {
 		o.Progress = func(string, int, int) {}
 	}
 	l, err := compileLayout(o.Layout)
+	if err == nil {
+		err = l.own(o.Policies)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -186,7 +189,9 @@ func (s ruleset) scopes(names []string) ([]Scope, error) {
 	}
 	for _, p := range s.policies {
 		if len(names) == 0 || slices.Contains(names, p.Name()) {
-			all = append(all, p.Scope())
+			s := p.Scope()
+			s.Class = "" // what is listed is listed for all
+			all = append(all, s)
 		}
 	}
 	within := func(a, b Scope) bool { return a.Bucket == b.Bucket && strings.HasPrefix(a.Prefix, b.Prefix) }

@@ -111,7 +111,7 @@ func (r *Runner) scan(ctx context.Context, s Scope) (Scanned, error) {
 }
 
 // isRecording is the part of parts that a scan needs, without the cost of the parts.
-func (l *layout) isRecording(key string) bool { return l.key == nil || l.key.MatchString(key) || l.log(key) != nil }
+func (l *layout) isRecording(key string) bool { return l.key == nil || l.key.MatchString(key) || l.beside(key) }
 
 // stem is the part of a recording's key that its companions are found by.
 func (l *layout) stem(key string) string {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"earshot"
 )
@@ -212,4 +213,34 @@ func (d *DB) Compact(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// Owners gives the recordings of a bucket that have a stem and are not gone.
+func (d *DB) Owners(ctx context.Context, bucket, stem string) ([]Row, error) {
+	out, err := d.page(ctx, "select "+rowColumns+" from recordings where gone_at = 0 and stem <> '' and bucket = $1 and stem = $2 order by key", bucket, stem)
+	return out, wrap("looking for a companion's recording", err)
+}
+
+// TouchBesides makes the rows due that `besides` names for recordings which went at or after `since`, and
+// returns the time of the last of those.
+func (d *DB) TouchBesides(ctx context.Context, since time.Time, besides func(bucket, key string) []string) (last time.Time, err error) {
+	rows, err := d.page(ctx, "select "+rowColumns+" from recordings where gone_at > 0 and gone_at >= $1 order by gone_at", micros(since))
+	if err != nil {
+		return since, wrap("looking for what went", err)
+	}
+	last = since
+	err = d.tx(ctx, func(tx *sql.Tx) error {
+		for _, r := range rows {
+			for _, key := range besides(r.Recording.ID.Bucket, r.Recording.ID.Key) {
+				if err := touch(ctx, tx, "bucket = $1 and key = $2", r.Recording.ID.Bucket, key); err != nil {
+					return err
+				}
+			}
+			if r.GoneAt.After(last) {
+				last = r.GoneAt
+			}
+		}
+		return nil
+	})
+	return last, wrap("making what may be orphaned due", err)
 }
