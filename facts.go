@@ -1,6 +1,7 @@
 package earshot
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -66,8 +67,10 @@ type Subject struct {
 type Hold struct {
 	ID       string    `json:"id"`
 	Matter   string    `json:"matter"`
+	Reason   string    `json:"reason,omitempty"` // why, in words
 	Bucket   string    `json:"bucket,omitempty"`
 	Prefix   string    `json:"prefix,omitempty"` // of the recording's key
+	Keys     []string  `json:"keys,omitempty"`   // single recordings
 	Subject  SubjectID `json:"subject,omitempty"`
 	Device   string    `json:"device,omitempty"`
 	From     time.Time `json:"from,omitzero"` // captured or stored at or after
@@ -145,6 +148,7 @@ func (h Hold) Covers(r Recording) bool {
 	case !h.LiftedAt.IsZero(),
 		h.Bucket != "" && h.Bucket != r.ID.Bucket,
 		h.Prefix != "" && !strings.HasPrefix(r.ID.Key, h.Prefix),
+		len(h.Keys) > 0 && !slices.Contains(h.Keys, r.ID.Key),
 		h.Subject != "" && h.Subject != r.Subject,
 		h.Device != "" && h.Device != r.Device,
 		!h.From.IsZero() && !when.IsZero() && when.Before(h.From),

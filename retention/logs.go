@@ -111,7 +111,7 @@ func (r *Runner) tombstone(s earshot.SubjectID) string {
 // others keep of it. A hold on a column that the log does not have keeps all of it.
 func heldRows(rec earshot.Recording, l *logLayout, holds []earshot.Hold) (whole []earshot.Hold, rows []earshot.RowMatch) {
 	for _, h := range holds {
-		if !h.LiftedAt.IsZero() || h.Bucket != "" && h.Bucket != rec.ID.Bucket || h.Prefix != "" && !strings.HasPrefix(rec.ID.Key, h.Prefix) {
+		if !h.LiftedAt.IsZero() || h.Bucket != "" && h.Bucket != rec.ID.Bucket || h.Prefix != "" && !strings.HasPrefix(rec.ID.Key, h.Prefix) || len(h.Keys) > 0 && !slices.Contains(h.Keys, rec.ID.Key) {
 			continue
 		}
 		m := earshot.RowMatch{Subject: h.Subject, Device: h.Device, From: h.From.UTC(), To: h.To.UTC()}

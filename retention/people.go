@@ -19,6 +19,9 @@ func (r *Runner) PlaceHold(ctx context.Context, h earshot.Hold) (earshot.Hold, e
 	if h.Matter == "" {
 		return h, errors.New("a hold needs the matter that it is for")
 	}
+	if len(h.Keys) > 0 && h.Bucket == "" {
+		return h, errors.New("a hold on single recordings needs the bucket that they are in")
+	}
 	if h.Bucket == "" && h.Prefix == "" && h.Subject == "" && h.Device == "" && h.From.IsZero() && h.To.IsZero() {
 		return h, errors.New("a hold needs a scope: a bucket, prefix, subject, device or range of dates")
 	}
@@ -60,7 +63,9 @@ func (r *Runner) LiftHold(ctx context.Context, id string) (earshot.Hold, error) 
 	if err != nil {
 		return h, err
 	}
-	_, err = r.o.Log.Publish(ctx)
+	if _, err = r.o.Log.Publish(ctx); err == nil {
+		_, err = r.MirrorHolds(ctx)
+	}
 	return h, err
 }
 

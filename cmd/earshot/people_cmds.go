@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 )
 
 func newHold(a *app) *cobra.Command {
-	return group("hold", "Place, lift and list legal holds", newHoldPlace(a), newHoldLift(a), newHoldList(a))
+	return group("hold", "Place, lift and list legal holds", newHoldPlace(a), newHoldLift(a), newHoldList(a), newHoldMirror(a))
 }
 
 func newHoldPlace(a *app) *cobra.Command {
@@ -26,7 +27,9 @@ func newHoldPlace(a *app) *cobra.Command {
 	var subject, from, to string
 	c := command("place", "Place a legal hold",
 		`Nothing that a hold covers is redacted or deleted while it stands, not even if a run that says so has been
-approved already. Several conditions narrow a hold.`, cobra.NoArgs,
+approved already. Several conditions narrow a hold. The command waits until what was under way on what it covers has
+ended, and then tells what it protects. Where the bucket has object lock, the store's own legal hold is put on it too.
+Only another person can lift it.`, cobra.NoArgs,
 		func(cmd *cobra.Command, _ []string) error {
 			if h.Matter == "" {
 				return fmt.Errorf("%w: --matter is mandatory: what is the hold for?", errUsage)
@@ -46,17 +49,28 @@ approved already. Several conditions narrow a hold.`, cobra.NoArgs,
 				return err
 			}
 			defer i.close()
-			placed, err := i.runner.PlaceHold(cmd.Context(), h)
+			placed, err := i.runner.Protect(cmd.Context(), h)
 			if errors.Is(err, audit.ErrUncosigned) || errors.Is(err, audit.ErrDisputed) {
 				return fmt.Errorf("%w: %s is placed, and protects; its entry in the log waits: %w", errPartly, placed.ID, err)
 			}
 			if err != nil {
 				return err
 			}
-			return a.emit(placed, func(w io.Writer) { fmt.Fprintf(w, "%s is placed\n", placed.ID) })
+			return a.emit(placed, func(w io.Writer) {
+				fmt.Fprintf(w, "%s is placed and protects %d recordings, %d of which would be deleted or redacted now", placed.ID, placed.Covers, placed.Keeps)
+				if placed.Waited > 0 {
+					fmt.Fprintf(w, "; it waited for %d actions that were under way", placed.Waited)
+				}
+				if n := placed.Mirrored.Set; n > 0 {
+					fmt.Fprintf(w, "; %d versions were put under the store's own legal hold", n)
+				}
+				fmt.Fprintln(w)
+			})
 		})
 	f := c.Flags()
 	f.StringVar(&h.Matter, "matter", "", "what the hold is for (case number); mandatory")
+	f.StringVar(&h.Reason, "reason", "", "why, in words")
+	f.StringSliceVar(&h.Keys, "key", nil, "single recordings of --bucket, by key; may be repeated")
 	f.StringVar(&h.Bucket, "bucket", "", "recordings of this bucket")
 	f.StringVar(&h.Prefix, "prefix", "", "recordings whose key begins so")
 	f.StringVar(&subject, "subject", "", "recordings of this data subject (pseudonym)")
@@ -64,6 +78,26 @@ approved already. Several conditions narrow a hold.`, cobra.NoArgs,
 	f.StringVar(&from, "from", "", "captured (or stored) on or after this day, UTC")
 	f.StringVar(&to, "to", "", "captured (or stored) before this day, UTC")
 	return c
+}
+
+func newHoldMirror(a *app) *cobra.Command {
+	return command("mirror", "Bring the store's own legal holds in line with those that stand",
+		`Placing and lifting do this by themselves. Run it after recordings came that a standing hold covers, or when placing
+was cut off. What others put under the store's legal hold is left alone.`, cobra.NoArgs,
+		func(cmd *cobra.Command, _ []string) error {
+			i, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer i.close()
+			got, err := i.runner.MirrorHolds(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return a.emit(got, func(w io.Writer) {
+				fmt.Fprintf(w, "%d versions put under the store's legal hold, %d taken out, %d under it\n", got.Set, got.Lifted, got.Standing)
+			})
+		})
 }
 
 func newHoldLift(a *app) *cobra.Command {
@@ -133,6 +167,19 @@ func holdScope(h earshot.Hold) string {
 		if v != "" {
 			parts = append(parts, name+"="+v)
 		}
+	}
+	slices.Sort(parts)
+	if len(h.Keys) > 0 {
+		parts = append(parts, fmt.Sprintf("%d recordings", len(h.Keys)))
+	}
+	if !h.From.IsZero() {
+		parts = append(parts, "from="+h.From.Format(time.DateOnly))
+	}
+	if !h.To.IsZero() {
+		parts = append(parts, "to="+h.To.Format(time.DateOnly))
+	}
+	if h.Reason != "" {
+		parts = append(parts, "("+h.Reason+")")
 	}
 	if !h.LiftedAt.IsZero() {
 		parts = append(parts, "lifted "+h.LiftedAt.Format(time.DateOnly))

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"earshot"
@@ -154,6 +155,14 @@ func touchHold(ctx context.Context, tx *sql.Tx, h earshot.Hold) error {
 		if end := prefixEnd(h.Prefix); end != "" {
 			add("key < $%d", end)
 		}
+	}
+	if len(h.Keys) > 0 {
+		in := make([]string, len(h.Keys))
+		for i, key := range h.Keys {
+			args = append(args, key)
+			in[i] = fmt.Sprintf("$%d", len(args))
+		}
+		where += " and key in (" + strings.Join(in, ", ") + ")"
 	}
 	if h.Subject != "" {
 		add("subject = $%d", string(h.Subject))
