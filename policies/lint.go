@@ -114,8 +114,17 @@ func samePeriod(a, b *Period) bool {
 }
 
 // keptForEver asks the policy itself: what does it say of an old recording, of which everything is
-// known, at the end of time?
+// known, at the end of time? A policy for one country ends what is of that country: one end is enough.
 func keptForEver(p *Policy, child bool) bool {
+	for _, locale := range []string{"en-US", "en-GB", "de-DE"} {
+		if !keptThere(p, child, locale) {
+			return false
+		}
+	}
+	return true
+}
+
+func keptThere(p *Policy, child bool, locale string) bool {
 	at := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 	age := 40
 	if child {
@@ -126,7 +135,7 @@ func keptForEver(p *Policy, child bool) bool {
 	f := earshot.Facts{
 		Recording: earshot.Recording{
 			ID: earshot.RecordingID{Bucket: scope.Bucket, Key: scope.Prefix + "lint.wav"}, ETag: "lint", Size: 1,
-			StoredAt: at, CapturedAt: at, Coding: earshot.CodingWAV, Subject: id, Device: "lint", Locale: "en-US", Source: "assistant",
+			StoredAt: at, CapturedAt: at, Coding: earshot.CodingWAV, Subject: id, Device: "lint", Class: scope.Class, Locale: locale, Source: "assistant",
 		},
 		HeadKnown: true, Length: 4 * time.Second,
 		Heard: map[earshot.Kind]earshot.Listening{

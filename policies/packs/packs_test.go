@@ -57,6 +57,11 @@ func TestEveryPackKeepsItsCasesAndEveryRuleIsReached(t *testing.T) {
 					t.Errorf("rule %s gives no source", r.Name)
 				}
 			}
+			for _, r := range doc.Spec.Rows {
+				if r.Because == "" {
+					t.Errorf("rule %s gives no source", r.Name)
+				}
+			}
 			if doc.Metadata.Name != name {
 				t.Errorf("the policy is named %s", doc.Metadata.Name)
 			}
@@ -94,6 +99,56 @@ func TestCasesNoticeARuleRemovedOrInverted(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestCasesNoticeARuleOnRowsChanged does the same for the rules on rows of event logs.
+func TestCasesNoticeARuleOnRowsChanged(t *testing.T) {
+	mutated := 0
+	for _, name := range packs.Names() {
+		doc, cases, _ := open(t, name)
+		for i, r := range doc.Spec.Rows {
+			change := func(to policies.RowsRule) []policies.RowsRule {
+				out := append([]policies.RowsRule(nil), doc.Spec.Rows...)
+				out[i] = to
+				return out
+			}
+			mutants := map[string][]policies.RowsRule{"removed": append(append([]policies.RowsRule(nil), doc.Spec.Rows[:i]...), doc.Spec.Rows[i+1:]...)}
+			if r.After != "" {
+				longer := r
+				longer.After += "1h"
+				mutants["an hour longer"] = change(longer)
+			}
+			if len(r.Of) > 0 {
+				wider := r
+				wider.Of = nil
+				mutants["of all logs"] = change(wider)
+			}
+			if r.Coarsen != "" {
+				finer := r
+				finer.Coarsen = "minute"
+				mutants["finer"] = change(finer)
+			}
+			if len(r.Drop) > 0 && len(r.Hash) > 0 {
+				without := r
+				without.Drop = nil
+				mutants["without drop"] = change(without)
+				without = r
+				without.Hash = nil
+				mutants["without hash"] = change(without)
+			}
+			for how, mutant := range mutants {
+				mutated++
+				changed := *doc
+				changed.Spec.Rows = mutant
+				if failed, _ := failures(t, &changed, cases); len(failed) == 0 {
+					t.Errorf("%s: no case fails with rule %s %s", name, r.Name, how)
+				}
+			}
+		}
+	}
+	if mutated < 10 {
+		t.Errorf("only %d mutants were tried", mutated)
 	}
 }
 
