@@ -41,8 +41,9 @@ type world struct {
 	plain     *storage.Bucket // seen without faults
 	now       time.Time
 	onRedact  earshot.CompanionRule // of events
-	said      io.Writer             // what earshot logs, besides the test's own log
-	flat      bool                  // keys tell nothing of their recordings
+	by        earshot.Principal
+	said      io.Writer // what earshot logs, besides the test's own log
+	flat      bool      // keys tell nothing of their recordings
 	eventLogs []retention.LogLayout
 }
 
@@ -92,7 +93,7 @@ func (w *world) layout() retention.Layout {
 func newWorld(tb testing.TB, o storage.Options, versioned, locked bool) *world {
 	tb.Helper()
 	o.KeepMetadata = []string{"captured-at", "earshot-*"}
-	w := &world{said: io.Discard, tb: tb, o: o, dir: tb.TempDir(), now: time.Now().UTC()}
+	w := &world{by: earshot.Principal{Kind: earshot.Service, Name: "test"}, said: io.Discard, tb: tb, o: o, dir: tb.TempDir(), now: time.Now().UTC()}
 	w.plain = storagetest.Bucket(tb, o, versioned, locked)
 	w.name = w.plain.Name()
 	w.logs = storagetest.Bucket(tb, o, true, false).Name()
@@ -194,7 +195,7 @@ func (w *world) start(script *fault.Script) (*process, error) {
 	}
 	p.runner, err = retention.New(retention.Options{
 		Store: w.store(script), Catalog: p.db, Log: p.log, Tagger: w.keys.Tagger, Policies: w.compiled(),
-		Layout: w.layout(), Logger: slog.New(slog.NewTextHandler(io.MultiWriter(testLog{w.tb}, w.said), &slog.HandlerOptions{Level: slog.LevelDebug})), By: earshot.Principal{Kind: earshot.Service, Name: "test"}, Spool: w.dir, Workers: 4,
+		Layout: w.layout(), Logger: slog.New(slog.NewTextHandler(io.MultiWriter(testLog{w.tb}, w.said), &slog.HandlerOptions{Level: slog.LevelDebug})), By: w.by, Spool: w.dir, Workers: 4,
 		Now: func() time.Time { return w.now }, SubjectKeys: w.subjects, Inventory: filepath.Join(w.dir, "inventory"),
 	})
 	if err != nil {

@@ -60,6 +60,9 @@ func (r *Runner) Plan(ctx context.Context, names ...string) (Planned, error) {
 	if err != nil {
 		return Planned{}, err
 	}
+	if err := r.accept(ctx); err != nil {
+		return Planned{}, err
+	}
 	slices.Sort(names)
 	if err := r.abandonOld(ctx, strings.Join(names, ",")); err != nil {
 		return Planned{}, err
