@@ -21,6 +21,7 @@ func TestImportRule(t *testing.T) {
 		"storage/embedded":   {},
 		"retention":          below,
 		"retention/schedule": {"policies", "retention", "storage/catalog"},
+		"retention/work":     {"", "retention"},
 	}
 	for _, p := range below {
 		allowed[p] = []string{""}

@@ -99,7 +99,7 @@ func (r *Runner) begin(ctx context.Context, id earshot.RunID) (earshot.Run, erro
 }
 
 func (r *Runner) applyAll(ctx context.Context, run earshot.Run) error {
-	unfinished, err := r.work(ctx, run)
+	unfinished, err := r.work(ctx, run, run.Actions)
 	if err == nil && r.o.Catalog.Shared() {
 		err = r.await(ctx, run)
 	}
@@ -112,11 +112,11 @@ func (r *Runner) applyAll(ctx context.Context, run earshot.Run) error {
 	return r.finish(ctx, run)
 }
 
-// work takes batches of a run until nobody's are left, and returns how many actions it could not
-// bring to an end.
-func (r *Runner) work(ctx context.Context, run earshot.Run) (unfinished int, err error) {
+// work takes batches of a run until `most` actions are done or nobody's are left, and returns how
+// many it could not bring to an end.
+func (r *Runner) work(ctx context.Context, run earshot.Run, most int) (unfinished int, err error) {
 	done := 0
-	for from := 0; ; {
+	for from := 0; done < most; {
 		n, last, err := r.applyBatch(ctx, run, from, &done)
 		unfinished += n
 		if err != nil || last < 0 {
@@ -124,6 +124,7 @@ func (r *Runner) work(ctx context.Context, run earshot.Run) (unfinished int, err
 		}
 		from = last + 1
 	}
+	return unfinished, nil
 }
 
 // applyBatch reserves a batch and takes it from planned to settled. It returns how many actions it

@@ -43,16 +43,17 @@ func (r *Runner) await(ctx context.Context, run earshot.Run) error {
 		if _, err := r.settle(ctx); err != nil && !errors.Is(err, ErrPartly) {
 			return err
 		}
-		if _, err := r.work(ctx, run); err != nil {
+		if _, err := r.work(ctx, run, run.Actions); err != nil {
 			return err
 		}
 	}
 }
 
-// Assist works on a run that another process has begun to apply, until nothing is left that nobody
-// is at, and returns how many actions it could not bring to an end. A run that is not being applied,
-// or was planned under other policies than this process has, is [ErrStaleRun].
-func (r *Runner) Assist(ctx context.Context, id earshot.RunID) (unfinished int, err error) {
+// Assist works on a run that another process has begun to apply, until about `most` actions are done
+// or nothing is left that nobody is at, and returns how many actions it could not bring to an end. A
+// run that is not being applied, or was planned under other policies than this process has, is
+// [ErrStaleRun].
+func (r *Runner) Assist(ctx context.Context, id earshot.RunID, most int) (unfinished int, err error) {
 	if !r.o.Catalog.Shared() {
 		return 0, errors.New("the catalog is not shared: one process applies a run")
 	}
@@ -66,7 +67,7 @@ func (r *Runner) Assist(ctx context.Context, id earshot.RunID) (unfinished int, 
 	if _, err := r.fit(ctx, run); err != nil {
 		return 0, err
 	}
-	return r.work(ctx, run)
+	return r.work(ctx, run, most)
 }
 
 // fit checks that the run is one of this process's policies, young enough, and as it was sealed.

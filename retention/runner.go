@@ -41,6 +41,9 @@ type Options struct {
 	// Wake, if not nil, is told of a run that is about to be carried out, so that other processes on a
 	// shared catalog may help. It must not wait for them.
 	Wake func(ctx context.Context, run earshot.Run)
+	// WakeScan, if not nil, is told of a scan that is about to be made, in the same way.
+	WakeScan func(ctx context.Context, s Scope)
+	Lists    int // lists of one scan side by side; default 4
 	// Progress, if not nil, is told how a stage gets on; total is 0 where it is not known.
 	Progress func(stage string, done, total int)
 }
@@ -98,6 +101,12 @@ func New(o Options) (*Runner, error) {
 	}
 	if o.Wake == nil {
 		o.Wake = func(context.Context, earshot.Run) {}
+	}
+	if o.WakeScan == nil {
+		o.WakeScan = func(context.Context, Scope) {}
+	}
+	if o.Lists == 0 {
+		o.Lists = 4
 	}
 	if o.Progress == nil {
 		o.Progress = func(string, int, int) {}

@@ -2,9 +2,15 @@ package retention
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
 	"fmt"
+	"sync"
+	"time"
 
 	"earshot"
+	"earshot/storage"
 	"earshot/storage/catalog"
 
 	"golang.org/x/sync/errgroup"
@@ -45,73 +51,248 @@ func (r *Runner) Scan(ctx context.Context, names ...string) ([]Scanned, error) {
 	return out, nil
 }
 
+// scan lists one scope, in stretches that are split as it goes, so that as many lists go side by side
+// as there are workers for them, however unevenly the keys lie.
 func (r *Runner) scan(ctx context.Context, s Scope) (Scanned, error) {
 	out := Scanned{Scope: s}
+	if !r.o.Catalog.Shared() {
+		// Nobody else on this machine scans: what a crash left leased is free.
+		if release, err := r.o.Catalog.Exclusive("scan"); err == nil {
+			defer release()
+			if err := r.o.Catalog.EndScanLeases(ctx); err != nil {
+				return out, err
+			}
+		}
+	}
+	before, err := r.o.Catalog.Ranges(ctx, s.Bucket, s.Prefix)
+	if err != nil {
+		return out, err
+	}
+	out.Resumed = before > 0
+	if err := r.o.Catalog.BeginScan(ctx, s.Bucket, s.Prefix, r.now()); err != nil {
+		return out, err
+	}
+	r.o.WakeScan(ctx, s)
+	if err := r.list(ctx, s, &out); err != nil {
+		return out, err
+	}
+	return out, r.o.Catalog.EndScan(ctx, s.Bucket, s.Prefix, r.now())
+}
+
+// AssistScan lists stretches of a scan that another process has begun, until none is left.
+func (r *Runner) AssistScan(ctx context.Context, s Scope) (Scanned, error) {
+	out := Scanned{Scope: s}
+	if err := r.list(ctx, s, &out); err != nil {
+		return out, fmt.Errorf("scanning bucket %q: %w", s.Bucket, err)
+	}
+	return out, r.o.Catalog.EndScan(ctx, s.Bucket, s.Prefix, r.now())
+}
+
+// scanPoll is how long a list that has nothing to do waits for the others.
+const scanPoll = 100 * time.Millisecond
+
+// lister is one of the lists of a scan that go side by side.
+type lister struct {
+	r     *Runner
+	b     *storage.Bucket
+	scope Scope
+	owner string
+	mu    *sync.Mutex // guards out and asked
+	out   *Scanned
+	asked map[string]string // where each stretch was found not to be worth splitting
+}
+
+func (r *Runner) list(ctx context.Context, s Scope, out *Scanned) error {
 	b, err := r.bucket(ctx, s.Bucket)
 	if err != nil {
-		return out, err
+		return err
 	}
-	after, resumed, err := r.o.Catalog.Cursor(ctx, s.Bucket, s.Prefix)
-	if err != nil {
-		return out, err
-	}
-	if !resumed {
-		after = ""
-	}
-	out.Resumed = resumed
-	pages := make(chan catalog.Page, 4) // the next pages are listed while one is written
+	var mu sync.Mutex
+	asked := map[string]string{}
 	group, inner := errgroup.WithContext(ctx)
+	for range r.o.Lists {
+		var name [8]byte
+		_, _ = rand.Read(name[:]) // never fails, see crypto/rand
+		l := &lister{r: r, b: b, scope: s, owner: hex.EncodeToString(name[:]), mu: &mu, out: out, asked: asked}
+		group.Go(func() error { return l.run(inner) })
+	}
+	return group.Wait()
+}
+
+func (l *lister) lease() catalog.Lease {
+	now := time.Now() // leases go by the machine's clock
+	return catalog.Lease{Owner: l.owner, Now: now, Until: now.Add(leaseFor)}
+}
+
+// run lists one stretch after the other until the scan has none left.
+func (l *lister) run(ctx context.Context) error {
+	for {
+		rg, ok, err := l.r.o.Catalog.TakeRange(ctx, l.scope.Bucket, l.scope.Prefix, l.lease())
+		if err != nil {
+			return err
+		}
+		if ok {
+			if err := l.list(ctx, rg); err != nil && !errors.Is(err, catalog.ErrStale) {
+				return err
+			}
+			continue
+		}
+		left, err := l.r.o.Catalog.UnderWay(ctx, l.scope.Bucket, l.scope.Prefix)
+		if err != nil || len(left) == 0 {
+			return err
+		}
+		split, err := l.split(ctx, left)
+		if err != nil {
+			return err
+		}
+		if split {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(scanPoll):
+		}
+	}
+}
+
+// list lists one stretch into the catalog.
+func (l *lister) list(ctx context.Context, rg catalog.Range) error {
+	pages := make(chan catalog.Page, 2) // the next pages are listed while one is written
+	group, inner := errgroup.WithContext(ctx)
+	done := make(chan struct{}) // the stretch has come to its end, perhaps earlier than we thought
 	group.Go(func() error {
 		defer close(pages)
-		page := catalog.Page{Bucket: s.Bucket, Prefix: s.Prefix, After: after, Through: after, Stem: r.layout.stem}
-		send := func() error {
-			select {
-			case pages <- page:
-				return nil
-			case <-inner.Done():
-				return inner.Err()
-			}
-		}
-		inPage := 0
-		for rec, err := range b.List(inner, s.Prefix, after) {
-			if err != nil {
-				return err
-			}
-			page.Through = rec.ID.Key
-			if r.layout.isRecording(rec.ID.Key) {
-				page.Recordings = append(page.Recordings, rec)
-			} else {
-				out.Other++
-			}
-			if inPage++; inPage == scanPage {
-				if err := send(); err != nil {
-					return err
-				}
-				page = catalog.Page{Bucket: s.Bucket, Prefix: s.Prefix, After: page.Through, Through: page.Through, Recordings: make([]earshot.Recording, 0, scanPage), Stem: r.layout.stem}
-				inPage = 0
-			}
-		}
-		page.Last = true
-		return send()
+		return l.pages(inner, rg, pages, done)
 	})
 	group.Go(func() error {
+		defer close(done)
 		for page := range pages {
-			o, err := r.o.Catalog.Observe(inner, page, r.now())
+			rg.Lease = l.lease()
+			page.Range = &rg
+			o, end, err := l.r.o.Catalog.Observe(inner, page, l.r.now())
 			if err != nil {
 				return err
 			}
-			out.Add(o)
-			out.Listed += len(page.Recordings)
-			r.o.Progress("scan", out.Listed, 0)
+			l.mu.Lock()
+			l.out.Add(o)
+			l.out.Listed += o.New + o.Changed + o.Same
+			listed := l.out.Listed
+			l.mu.Unlock()
+			l.r.o.Progress("scan", listed, 0)
+			if end {
+				return nil
+			}
 		}
 		return nil
 	})
-	err = group.Wait()
-	return out, err
+	return group.Wait()
+}
+
+// pages lists a stretch and sends it in pages.
+func (l *lister) pages(ctx context.Context, rg catalog.Range, pages chan<- catalog.Page, done <-chan struct{}) error {
+	page := catalog.Page{Bucket: l.scope.Bucket, Prefix: l.scope.Prefix, After: rg.After, Through: rg.After, Stem: l.r.layout.stem}
+	send := func() bool {
+		select {
+		case pages <- page:
+			return true
+		case <-done:
+		case <-ctx.Done():
+		}
+		return false
+	}
+	inPage, other := 0, 0
+	defer func() {
+		l.mu.Lock()
+		l.out.Other += other
+		l.mu.Unlock()
+	}()
+	for rec, err := range l.b.List(ctx, l.scope.Prefix, rg.After) {
+		if err != nil {
+			return err
+		}
+		if rg.Through != "" && rec.ID.Key > rg.Through {
+			page.Through = rg.Through
+			send()
+			return ctx.Err()
+		}
+		page.Through = rec.ID.Key
+		if l.r.layout.isRecording(rec.ID.Key) {
+			page.Recordings = append(page.Recordings, rec)
+		} else {
+			other++
+		}
+		if inPage++; inPage == scanPage {
+			if !send() {
+				return ctx.Err()
+			}
+			page = catalog.Page{Bucket: page.Bucket, Prefix: page.Prefix, After: page.Through, Through: page.Through, Recordings: make([]earshot.Recording, 0, scanPage), Stem: page.Stem}
+			inPage = 0
+		}
+	}
+	page.Last = true
+	send()
+	return ctx.Err()
+}
+
+// split cuts one of the stretches that others list in two.
+func (l *lister) split(ctx context.Context, under []catalog.Range) (bool, error) {
+	for _, rg := range under {
+		if rg.After == rg.Begins { // not a page yet: it may be a small one
+			continue
+		}
+		l.mu.Lock()
+		seen, ok := l.asked[rg.Begins]
+		l.asked[rg.Begins] = rg.After
+		l.mu.Unlock()
+		if ok && seen == rg.After {
+			continue
+		}
+		at, err := l.cut(ctx, rg)
+		if err != nil {
+			return false, err
+		}
+		if at == "" {
+			continue
+		}
+		if done, err := l.r.o.Catalog.Split(ctx, l.scope.Bucket, l.scope.Prefix, rg.Begins, at); done || err != nil {
+			return done, err
+		}
+	}
+	return false, nil
+}
+
+// cutTries bounds the requests that looking for a place to cut may cost.
+const cutTries = 48
+
+// cut finds a key behind which a good part of what is left of a stretch lies: it halves the space of
+// keys until there is something beyond. Empty where nothing is worth cutting off.
+func (l *lister) cut(ctx context.Context, rg catalog.Range) (string, error) {
+	low, high := rg.After, rg.Through
+	if high == "" {
+		high = keyEnd(l.scope.Prefix)
+	}
+	for range cutTries {
+		mid := between(low, high)
+		if mid == "" {
+			return "", nil
+		}
+		next, err := l.b.Beyond(ctx, l.scope.Prefix, mid, scanPage)
+		if err != nil {
+			return "", err
+		}
+		if next != "" && (high == "" || next <= high) { // a page and more lies there
+			return mid, nil
+		}
+		high = mid
+	}
+	return "", nil
 }
 
 // isRecording is the part of parts that a scan needs, without the cost of the parts.
-func (l *layout) isRecording(key string) bool { return l.key == nil || l.key.MatchString(key) || l.beside(key) }
+func (l *layout) isRecording(key string) bool {
+	return l.key == nil || l.key.MatchString(key) || l.beside(key)
+}
 
 // stem is the part of a recording's key that its companions are found by.
 func (l *layout) stem(key string) string {

@@ -95,6 +95,23 @@ func (b *Bucket) list(ctx context.Context, prefix, after string, hidden bool) it
 	}
 }
 
+// Beyond gives the n-th key (at most 1,000) below the prefix that sorts behind `after`, whatever is
+// stored under it; empty where there are not that many. It is one request.
+func (b *Bucket) Beyond(ctx context.Context, prefix, after string, n int) (string, error) {
+	noOwner := false
+	opts := minio.ListObjectsOptions{Prefix: prefix, Recursive: true, StartAfter: after, FetchOwner: &noOwner, MaxKeys: n}
+	seen := 0
+	for o := range b.core.ListObjectsIter(ctx, b.name, opts) {
+		if o.Err != nil {
+			return "", fmt.Errorf("listing bucket %q: %w", b.name, classify(o.Err))
+		}
+		if seen++; seen == n {
+			return o.Key, nil
+		}
+	}
+	return "", ctx.Err()
+}
+
 func (b *Bucket) recording(o minio.ObjectInfo) earshot.Recording {
 	return earshot.Recording{
 		ID:       earshot.RecordingID{Bucket: b.name, Key: o.Key, Version: o.VersionID},

@@ -16,6 +16,7 @@ import (
 	"earshot/audit"
 	"earshot/policies"
 	"earshot/retention"
+	"earshot/retention/work"
 	"earshot/storage"
 	"earshot/storage/catalog"
 	"earshot/storage/embedded"
@@ -27,15 +28,15 @@ import (
 // Config is the configuration file. Relative paths count from the file's folder. Only this file of
 // the program knows the difference between the default installation and a larger one.
 type Config struct {
-	Store   StoreConfig `yaml:"store"`
+	Store StoreConfig `yaml:"store"`
 	// Catalog is an SQLite file (default catalog.db), or the URL of a PostgreSQL database for
 	// installations of several machines; its password comes from PGPASSWORD or PGPASSFILE.
 	Catalog string `yaml:"catalog"`
 	// SubjectKeys is where data subjects' keys are: a file (default subjects.db beside the log's keys),
 	// or the URL of a PostgreSQL database whose backups are not kept with the catalog's.
-	SubjectKeys string `yaml:"subject_keys"`
-	Keys    string      `yaml:"keys"`    // folder of the log's keys; default keys
-	Log     LogConfig   `yaml:"log"`
+	SubjectKeys string    `yaml:"subject_keys"`
+	Keys        string    `yaml:"keys"` // folder of the log's keys; default keys
+	Log         LogConfig `yaml:"log"`
 	// Policies is a folder; every .yaml in it that does not end in .test.yaml is a policy.
 	Policies string `yaml:"policies"`
 	// Verifier holds credentials of its own for `earshot audit confirm`, which looks at what those that
@@ -220,9 +221,13 @@ type installation struct {
 	log      *audit.Log
 	policies []*policies.Policy
 	runner   *retention.Runner
+	queue    *work.Queue // nil where the catalog is not shared
 }
 
 func (i *installation) close() {
+	if i.queue != nil {
+		i.queue.Close()
+	}
 	if i.db != nil {
 		_ = i.db.Close()
 	}
@@ -291,18 +296,30 @@ func (c *Config) credentials() (access, secret string, err error) {
 
 // open opens the whole installation.
 func (a *app) open(ctx context.Context) (*installation, error) {
+	by, err := a.principal()
+	if err != nil {
+		return nil, err
+	}
+	return a.openAs(ctx, by, 0)
+}
+
+// openAs opens it for somebody; jobs is how many of the queue are worked at once.
+func (a *app) openAs(ctx context.Context, by earshot.Principal, jobs int) (*installation, error) {
 	i, err := a.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.openRest(ctx, i); err != nil {
+	if err = a.openRest(ctx, i, by); err == nil {
+		err = a.openQueue(ctx, i, jobs)
+	}
+	if err != nil {
 		i.close()
 		return nil, err
 	}
 	return i, nil
 }
 
-func (a *app) openRest(ctx context.Context, i *installation) error {
+func (a *app) openRest(ctx context.Context, i *installation, by earshot.Principal) error {
 	o, err := a.openKeys(ctx, i)
 	if err != nil {
 		return err
@@ -315,10 +332,6 @@ func (a *app) openRest(ctx context.Context, i *installation) error {
 		return err
 	}
 	if i.policies, err = loadPolicies(i.cfg.Policies); err != nil {
-		return err
-	}
-	by, err := a.principal()
-	if err != nil {
 		return err
 	}
 	i.runner, err = a.newRunner(i, by)
@@ -335,10 +348,12 @@ func (a *app) newRunner(i *installation, by earshot.Principal) (*retention.Runne
 			return nil, fmt.Errorf("making the spool folder: %w", err)
 		}
 	}
-	return retention.New(retention.Options{
+	o := retention.Options{
 		Store: i.store, Catalog: i.db, Log: i.log, Tagger: i.keys.Tagger, SubjectKeys: i.subjects, Policies: i.policies, Layout: layout, Inventory: i.cfg.Inventory,
 		By: by, Producer: "earshot/" + version(), Spool: i.cfg.Spool, Workers: i.cfg.Workers, Logger: a.logger(), Progress: a.progress(),
-	})
+	}
+	i.wake(&o)
+	return retention.New(o)
 }
 
 // openKeys opens the catalog and the keys, and says how the log is to be opened.

@@ -73,7 +73,11 @@ func (a *app) diagnose(ctx context.Context) func(yield func(finding) bool) {
 		if !yield(clockSkew(ctx, i.options.Endpoint)) || !yield(checkCredentials(ctx, i)) {
 			return
 		}
-		if err := a.openRest(ctx, i); err != nil {
+		by, err := a.principal()
+		if err == nil {
+			err = a.openRest(ctx, i, by)
+		}
+		if err != nil {
 			yield(finding{"log, catalog, keys and policies", "fault", oneLine(err), "earshot policy check names errors in policies; keys and catalog are made by earshot init and come from a backup otherwise"})
 			return
 		}

@@ -94,23 +94,26 @@ func (a *app) serve(ctx context.Context, i *installation, addr string) error {
 func endpoints(i *installation, s *schedule.Schedule, watch *watching) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
-		defer cancel()
-		_, storeErr := i.store.Bucket(ctx, i.cfg.Log.Bucket)
-		_, logErr := i.log.Publish(ctx)
-		if err := errors.Join(i.db.Ping(ctx), storeErr, logErr); err != nil {
-			http.Error(w, "not ready: "+oneLine(err), http.StatusServiceUnavailable)
-			return
-		}
-		fmt.Fprintln(w, "ready")
-	})
+	mux.HandleFunc("GET /readyz", i.ready)
 	mux.HandleFunc("GET /schedule", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(s.Status(r.Context()))
 	})
 	mux.Handle("GET /metrics", watch)
 	return mux
+}
+
+// ready tells whether store, catalog and log answer.
+func (i *installation) ready(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+	defer cancel()
+	_, storeErr := i.store.Bucket(ctx, i.cfg.Log.Bucket)
+	_, logErr := i.log.Publish(ctx)
+	if err := errors.Join(i.db.Ping(ctx), storeErr, logErr); err != nil {
+		http.Error(w, "not ready: "+oneLine(err), http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ready")
 }
 
 // watching keeps the figures that an operator is woken by.

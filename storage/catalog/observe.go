@@ -20,6 +20,9 @@ type Page struct {
 	Recordings     []earshot.Recording
 	// Stem gives the part of a key that companions are found by; nil where there are none.
 	Stem func(key string) string
+	// Range is the stretch of a scan that the page belongs to, with its lease prolonged.
+	Range *Range
+	ends  bool // the page reaches the stretch's end: Through is that
 }
 
 // Observed counts what a page changed.
@@ -35,20 +38,6 @@ func (o *Observed) Add(p Observed) {
 	o.New, o.Changed, o.Gone, o.Same = o.New+p.New, o.Changed+p.Changed, o.Gone+p.Gone, o.Same+p.Same
 }
 
-// Cursor tells where a scan that was cut off goes on: after that key. ok is false where the last
-// scan came to its end, or none was begun.
-func (d *DB) Cursor(ctx context.Context, bucket, prefix string) (after string, ok bool, err error) {
-	var done int64
-	err = d.db.QueryRowContext(ctx, "select after_key, done_at from cursors where bucket = $1 and prefix = $2", bucket, prefix).Scan(&after, &done)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", false, nil
-	}
-	if err != nil {
-		return "", false, fmt.Errorf("reading the scan's cursor: %w", err)
-	}
-	return after, done == 0, nil
-}
-
 // LastScan is when the bucket below the prefix was last listed to the end; zero if never.
 func (d *DB) LastScan(ctx context.Context, bucket, prefix string) (time.Time, error) {
 	var done int64
@@ -59,13 +48,20 @@ func (d *DB) LastScan(ctx context.Context, bucket, prefix string) (time.Time, er
 	return fromMicros(done), err
 }
 
-// Observe writes what a page of a listing changes, and the cursor, in one transaction. Recordings
-// that the catalog has in the page's range and the page does not are gone. Those with an action
-// under way are left to it.
-func (d *DB) Observe(ctx context.Context, p Page, now time.Time) (Observed, error) {
-	var o Observed
-	err := d.tx(ctx, func(tx *sql.Tx) error {
+// Observe writes what a page of a listing changes, and how far its stretch is listed, in one
+// transaction. Recordings that the catalog has in the page's range and the page does not are gone.
+// Those with an action under way are left to it. end reports whether the stretch is listed to its
+// end; one that went to another process is [ErrStale].
+func (d *DB) Observe(ctx context.Context, page Page, now time.Time) (o Observed, end bool, err error) {
+	err = d.tx(ctx, func(tx *sql.Tx) error {
 		o = Observed{}
+		p := page
+		if p.Range != nil {
+			if p, err = d.within(ctx, tx, p); err != nil {
+				return err
+			}
+		}
+		end = p.Last || p.ends
 		known, err := knownRange(ctx, tx, p)
 		if err != nil {
 			return err
@@ -99,19 +95,15 @@ func (d *DB) Observe(ctx context.Context, p Page, now time.Time) (Observed, erro
 				return err
 			}
 		}
-		done := int64(0)
-		if p.Last {
-			done = micros(now)
+		if p.Range == nil {
+			return nil
 		}
-		_, err = tx.ExecContext(ctx, `insert into cursors (bucket, prefix, after_key, started_at, done_at) values ($1, $2, $3, $4, $5)
-			on conflict (bucket, prefix) do update set after_key = excluded.after_key, done_at = excluded.done_at`,
-			p.Bucket, p.Prefix, p.Through, micros(now), done)
-		return err
+		return d.advanceRange(ctx, tx, p)
 	})
 	if err != nil {
-		return Observed{}, fmt.Errorf("writing a page of bucket %q: %w", p.Bucket, err)
+		return Observed{}, false, fmt.Errorf("writing a page of bucket %q: %w", page.Bucket, err)
 	}
-	return o, nil
+	return o, end, nil
 }
 
 type knownRow struct {
@@ -128,7 +120,7 @@ func knownRange(ctx context.Context, tx *sql.Tx, p Page) (map[string]knownRow, e
 		exists (select 1 from actions a where a.bucket = r.bucket and a.key = r.key and a.state = 'intended')
 		from recordings r where bucket = $1 and key > $2 and key >= $3`
 	args := []any{p.Bucket, p.After, p.Prefix}
-	if !p.Last {
+	if !p.Last || p.ends {
 		query += " and key <= $4"
 		args = append(args, p.Through)
 	} else if end := prefixEnd(p.Prefix); end != "" {

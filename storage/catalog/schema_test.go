@@ -83,7 +83,7 @@ func TestDueIsServedByItsIndex(t *testing.T) {
 			for i := range 20_000 {
 				page.Recordings = append(page.Recordings, earshot.Recording{ID: earshot.RecordingID{Bucket: "b", Key: fmt.Sprintf("k%06d", i)}, ETag: "e", StoredAt: time.Unix(9, 0)})
 			}
-			if _, err := d.Observe(t.Context(), page, time.Unix(10, 0)); err != nil {
+			if _, _, err := d.Observe(t.Context(), page, time.Unix(10, 0)); err != nil {
 				t.Fatal(err)
 			}
 			raw, err := sql.Open(c.driver, c.path)

@@ -1,6 +1,7 @@
 package catalogtest
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -124,5 +125,83 @@ func testLeases(t *testing.T, db *catalog.DB) {
 	}
 	if len(seen) < n-1 {
 		t.Errorf("%d of %d actions were reserved", len(seen), n-1)
+	}
+}
+
+// testRanges lists a thousand keys in pages of ten with a stretch that is cut behind the lister's
+// back, once beyond and once within the page that it is about to write.
+func testRanges(t *testing.T, db *catalog.DB) {
+	ctx := t.Context()
+	const n = 100
+	key := func(i int) string { return fmt.Sprintf("c/%03d", i) }
+	if err := db.BeginScan(ctx, "b", "c/", epoch); err != nil {
+		t.Fatal(err)
+	}
+	l := catalog.Lease{Owner: "a", Now: epoch, Until: epoch.Add(time.Minute)}
+	first, ok, err := db.TakeRange(ctx, "b", "c/", l)
+	if err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	if _, ok, _ := db.TakeRange(ctx, "b", "c/", catalog.Lease{Owner: "b", Now: epoch, Until: epoch.Add(time.Minute)}); ok {
+		t.Error("a stretch was taken twice")
+	}
+	news := 0
+	page := func(r catalog.Range, from, to int, last bool) bool {
+		t.Helper()
+		p := catalog.Page{Bucket: "b", Prefix: "c/", After: key(from - 1), Through: key(to - 1), Last: last, Range: &r}
+		for i := from; i < to; i++ {
+			p.Recordings = append(p.Recordings, rec(key(i), "e"))
+		}
+		o, end, err := db.Observe(ctx, p, epoch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		news += o.New
+		if o.Gone+o.Changed > 0 {
+			t.Errorf("%+v", o)
+		}
+		return end
+	}
+	if page(first, 0, 10, false) {
+		t.Error("the stretch ended early")
+	}
+	for at, want := range map[string]bool{key(5): false, key(60): true} {
+		if done, err := db.Split(ctx, "b", "c/", first.Begins, at); done != want || err != nil {
+			t.Errorf("split at %s: %v, %v", at, done, err)
+		}
+	}
+	if done, err := db.Split(ctx, "b", "c/", first.Begins, key(14)); !done || err != nil {
+		t.Fatal(done, err)
+	}
+	if !page(first, 10, 20, false) {
+		t.Error("a page that reaches beyond its stretch does not end it")
+	}
+	for _, want := range []struct{ from, to int }{{15, 61}, {61, n}} {
+		r, ok, err := db.TakeRange(ctx, "b", "c/", l)
+		if err != nil || !ok || r.After != key(want.from-1) {
+			t.Fatalf("got %+v, %v, %v", r, ok, err)
+		}
+		if err := db.EndScan(ctx, "b", "c/", epoch); err != nil {
+			t.Fatal(err)
+		}
+		if at, err := db.LastScan(ctx, "b", "c/"); !at.IsZero() || err != nil {
+			t.Errorf("the scan is over before its end: %v", err)
+		}
+		if !page(r, want.from, want.to, want.to == n) && want.to == n {
+			t.Error("the last page does not end its stretch")
+		}
+	}
+	if left, err := db.Ranges(ctx, "b", "c/"); left != 0 || news != n || err != nil {
+		t.Errorf("%d stretches are left and %d of %d keys were new, %v", left, news, n, err)
+	}
+	if err := db.EndScan(ctx, "b", "c/", epoch); err != nil {
+		t.Fatal(err)
+	}
+	if at, err := db.LastScan(ctx, "b", "c/"); !at.Equal(epoch) || err != nil {
+		t.Errorf("the scan did not end: %v, %v", at, err)
+	}
+	late := catalog.Page{Bucket: "b", Prefix: "c/", Last: true, Range: &first}
+	if _, _, err := db.Observe(ctx, late, epoch); !errors.Is(err, catalog.ErrStale) {
+		t.Errorf("a page of a stretch that is over was taken: %v", err)
 	}
 }

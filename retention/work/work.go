@@ -1,0 +1,239 @@
+// Package work lets several processes share the work of one installation: jobs in PostgreSQL wake
+// workers for a part of a run to be carried out or of a bucket to be listed.
+//
+// The catalog is the truth and the queue only wakes: a job that is lost, or comes twice, loses and
+// doubles nothing, since what is to be done, and who is at it, is in the catalog. It must not know
+// how anything is done. The queue is River's (MPL-2.0).
+package work
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"earshot"
+	"earshot/retention"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivermigrate"
+	"github.com/riverqueue/river/rivertype"
+)
+
+// Queue is where jobs wait. It is safe for concurrent use.
+type Queue struct {
+	pool   *pgxpool.Pool
+	client *river.Client[pgx.Tx]
+	o      Options
+}
+
+// Options of a Queue.
+type Options struct {
+	URL    string // of the catalog's PostgreSQL database
+	Runner *retention.Runner
+	Jobs   int          // jobs worked at once by Run; default 2. Each handles several recordings at once
+	Logger *slog.Logger // default: silent
+}
+
+// How large a job is, and how many a run is cut into at most: a job is a reason to look, not the work.
+const (
+	actionsPerJob = 500
+	maxJobs       = 256
+)
+
+// The queues that jobs wait in. What is to be carried out comes before what is to be listed.
+const (
+	queueName    = "earshot"
+	priorityRun  = 1
+	priorityScan = 2
+)
+
+// applyArgs is a part of a run to be carried out.
+type applyArgs struct {
+	Run  earshot.RunID `json:"run"  river:"unique"`
+	Part int           `json:"part" river:"unique"`
+}
+
+func (applyArgs) Kind() string { return "apply" }
+
+// scanArgs is a scope to help listing.
+type scanArgs struct {
+	Bucket string `json:"bucket" river:"unique"`
+	Prefix string `json:"prefix" river:"unique"`
+	Part   int    `json:"part"   river:"unique"`
+}
+
+func (scanArgs) Kind() string { return "scan" }
+
+// Open connects to the queue and makes its tables where they are missing.
+func Open(ctx context.Context, o Options) (*Queue, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Jobs == 0 {
+		o.Jobs = 2
+	}
+	cfg, err := pgxpool.ParseConfig(o.URL)
+	if err != nil {
+		return nil, errors.New("opening the queue: the PostgreSQL URL cannot be read") // the cause would repeat the password
+	}
+	cfg.MaxConns = int32(min(o.Jobs, 64)) + 4
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("opening the queue: %w", err)
+	}
+	q := &Queue{pool: pool, o: o}
+	if err := q.begin(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("opening the queue: %w", err)
+	}
+	return q, nil
+}
+
+func (q *Queue) begin(ctx context.Context) error {
+	driver := riverpgxv5.New(q.pool)
+	migrator, err := rivermigrate.New(driver, &rivermigrate.Config{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return err
+	}
+	if _, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
+		return err
+	}
+	workers := river.NewWorkers()
+	river.AddWorker(workers, &applyWorker{runner: q.o.Runner})
+	river.AddWorker(workers, &scanWorker{runner: q.o.Runner})
+	q.client, err = river.NewClient(driver, &river.Config{
+		Queues:  map[string]river.QueueConfig{queueName: {MaxWorkers: q.o.Jobs}},
+		Workers: workers,
+		Logger:  q.o.Logger,
+		// A job is as long as its part of the work. One whose worker died is given to another by its age;
+		// that is no hurry, since whoever applies the run takes the dead worker's actions over.
+		JobTimeout: -1, RescueStuckJobsAfter: 10 * time.Minute,
+		FetchCooldown: 50 * time.Millisecond, FetchPollInterval: time.Second,
+	})
+	return err
+}
+
+// Close ends the connection. A queue that is being worked is stopped first, by the context of Run.
+func (q *Queue) Close() { q.pool.Close() }
+
+// unique: while a job waits or is being worked, another one for the same part would be for nothing.
+func unique() river.UniqueOpts {
+	return river.UniqueOpts{ByArgs: true, ByState: []rivertype.JobState{
+		rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRunning, rivertype.JobStateRetryable, rivertype.JobStateScheduled,
+	}}
+}
+
+// WakeRun puts jobs for a run into the queue. Failing costs speed and nothing else: it is reported
+// and the run goes on without help.
+func (q *Queue) WakeRun(ctx context.Context, run earshot.Run) {
+	parts := min(maxJobs, (run.Actions+actionsPerJob-1)/actionsPerJob)
+	if run.Actions <= actionsPerJob {
+		return // done before anybody is awake
+	}
+	jobs := make([]river.InsertManyParams, 0, parts)
+	for part := range parts {
+		jobs = append(jobs, river.InsertManyParams{Args: applyArgs{run.ID, part}, InsertOpts: &river.InsertOpts{Queue: queueName, Priority: priorityRun, UniqueOpts: unique()}})
+	}
+	q.insert(ctx, jobs)
+}
+
+// scanJobs is how many workers are asked to help with a scan.
+const scanJobs = 4
+
+// WakeScan puts jobs for a scan into the queue, in the same way.
+func (q *Queue) WakeScan(ctx context.Context, s retention.Scope) {
+	var jobs []river.InsertManyParams
+	for part := range scanJobs {
+		jobs = append(jobs, river.InsertManyParams{Args: scanArgs{s.Bucket, s.Prefix, part}, InsertOpts: &river.InsertOpts{Queue: queueName, Priority: priorityScan, UniqueOpts: unique()}})
+	}
+	q.insert(ctx, jobs)
+}
+
+func (q *Queue) insert(ctx context.Context, jobs []river.InsertManyParams) {
+	if _, err := q.client.InsertMany(ctx, jobs); err != nil && ctx.Err() == nil {
+		q.o.Logger.WarnContext(ctx, "other workers could not be woken", "err", err)
+	}
+}
+
+// Run works jobs until ctx ends, then finishes those under way for at most `drain`: after that their
+// contexts end too, no further recording is begun, and what was begun is brought to its end.
+func (q *Queue) Run(ctx context.Context, drain time.Duration) error {
+	firm := context.WithoutCancel(ctx)
+	if err := q.client.Start(firm); err != nil {
+		return fmt.Errorf("working the queue: %w", err)
+	}
+	<-ctx.Done()
+	soft, cancel := context.WithTimeout(firm, drain)
+	defer cancel()
+	err := q.client.Stop(soft)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = q.client.StopAndCancel(firm)
+	}
+	if err != nil {
+		return fmt.Errorf("stopping the queue: %w", err)
+	}
+	return nil
+}
+
+// Pause keeps all workers from taking jobs, until Resume. Those under way are finished.
+func (q *Queue) Pause(ctx context.Context) error {
+	return wrap("pausing the queue", q.client.QueuePause(ctx, queueName, nil))
+}
+
+// Resume lets workers take jobs again.
+func (q *Queue) Resume(ctx context.Context) error {
+	return wrap("resuming the queue", q.client.QueueResume(ctx, queueName, nil))
+}
+
+// Status is how much waits.
+type Status struct {
+	Paused  bool `json:"paused"`
+	Waiting int  `json:"waiting"`
+	Running int  `json:"running"`
+	Failing int  `json:"failing"` // failed at least once and wait for another try
+}
+
+// Status tells how much waits.
+func (q *Queue) Status(ctx context.Context) (Status, error) {
+	var s Status
+	err := q.pool.QueryRow(ctx, `select coalesce((select paused_at is not null from river_queue where name = $1), false),
+		count(*) filter (where state = 'available'), count(*) filter (where state = 'running'), count(*) filter (where state = 'retryable')
+		from river_job where queue = $1`, queueName).Scan(&s.Paused, &s.Waiting, &s.Running, &s.Failing)
+	return s, wrap("reading the queue", err)
+}
+
+func wrap(doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}
+
+type applyWorker struct {
+	river.WorkerDefaults[applyArgs]
+	runner *retention.Runner
+}
+
+// Work carries out a part of a run. A run that is over, or is not ours, is no reason to try again.
+func (w *applyWorker) Work(ctx context.Context, job *river.Job[applyArgs]) error {
+	_, err := w.runner.Assist(ctx, job.Args.Run, actionsPerJob)
+	if errors.Is(err, retention.ErrStaleRun) {
+		return river.JobCancel(err)
+	}
+	return err
+}
+
+type scanWorker struct {
+	river.WorkerDefaults[scanArgs]
+	runner *retention.Runner
+}
+
+func (w *scanWorker) Work(ctx context.Context, job *river.Job[scanArgs]) error {
+	_, err := w.runner.AssistScan(ctx, retention.Scope{Bucket: job.Args.Bucket, Prefix: job.Args.Prefix})
+	return err
+}
