@@ -17,6 +17,8 @@ type Explanation struct {
 	Law      []LawSaid          `json:"law"`
 	Rules    []RuleSaid         `json:"rules"`
 	Timeline []earshot.Decision `json:"timeline"`
+	// Changes is by what the decision would be another one.
+	Changes []Otherwise `json:"changes,omitempty"`
 }
 
 // LawSaid is one step of the law in the code, in order of precedence.
@@ -58,7 +60,7 @@ func (p *Policy) Explain(f earshot.Facts, now time.Time) Explanation {
 	s, states := &w.sight, &w.states
 	e := Explanation{
 		Policy: p.Name(), Digest: p.digest, At: now.UTC(),
-		Decision: p.Decide(f, now), Law: s.explainLaw(now), Timeline: p.timeline(w),
+		Decision: p.Decide(f, now), Law: s.explainLaw(now), Timeline: p.timeline(w), Changes: p.WhatWouldChange(f, now),
 	}
 	ended := ""
 	if l, ok := s.lawAt(now); ok {
@@ -211,6 +213,12 @@ func (e Explanation) String() string {
 			to = "until " + day(d.Until)
 		}
 		fmt.Fprintf(&b, "  %s %s %s: %s (%s)\n", mark(d.At(e.At)), from, to, d.Disposition, d.Rule)
+	}
+	if len(e.Changes) > 0 {
+		b.WriteString("what would change it:\n")
+	}
+	for _, o := range e.Changes {
+		fmt.Fprintf(&b, "  %s\n", o)
 	}
 	return b.String()
 }

@@ -212,6 +212,9 @@ func (r *Runner) destroy(ctx context.Context, b *storage.Bucket, a earshot.Actio
 		}
 	}
 	v.effect.Gone = v.outcome.VersionsAfter == 0
+	if err := r.wentAlong(ctx, a); err != nil {
+		return verdict{}, v.broken(err)
+	}
 	return v, nil
 }
 

@@ -2,6 +2,7 @@ package retention
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"earshot"
 	"earshot/policies"
+	"earshot/storage"
 	"earshot/storage/catalog"
 )
 
@@ -221,4 +223,44 @@ func (r *Runner) withoutOwned(ctx context.Context, rows []catalog.Row) ([]catalo
 		out = append(out, row)
 	}
 	return out, nil
+}
+
+// ruleWithOwner is what is said of a companion that goes with its recording in the same run.
+const ruleWithOwner = "with-recording"
+
+// withOwner leaves a companion to its recording, where that is about to be deleted with all that was made
+// from it: two actions on one object would get in each other's way.
+func (r *Runner) withOwner(ctx context.Context, res *resolved, p people, at time.Time) error {
+	_, parts := r.layout.class(res.known.Recording.ID.Key)
+	rows, err := r.o.Catalog.Owners(ctx, res.known.Recording.ID.Bucket, parts["id"])
+	if err != nil || len(rows) != 1 {
+		return err
+	}
+	owner, err := r.resolve(ctx, rows[0].Known, p, at)
+	if errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrChanged) {
+		return nil
+	}
+	if err != nil || owner.decision.Disposition != earshot.Delete {
+		return err
+	}
+	if r.companionRule(owner.decision, res.known.Recording.Class) == earshot.CompanionDelete {
+		d := &res.decision
+		d.Disposition, d.Rule = earshot.Keep, ruleWithOwner
+		d.Reasons = append([]earshot.Reason{{Rule: ruleWithOwner, Text: "it goes with its recording, which is due too"}}, d.Reasons...)
+	}
+	return nil
+}
+
+// wentAlong notes that companions with rules of their own have gone with their recording.
+func (r *Runner) wentAlong(ctx context.Context, a earshot.Action) error {
+	var ids []earshot.RecordingID
+	for _, c := range a.Companions {
+		if class, _ := r.layout.class(c.ID.Key); class != "" && c.Fate == earshot.CompanionDelete {
+			ids = append(ids, c.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	return r.o.Catalog.WentWith(ctx, ids, r.now())
 }

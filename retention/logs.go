@@ -14,6 +14,7 @@ import (
 
 	"earshot"
 	"earshot/events"
+	"earshot/policies"
 	"earshot/storage"
 )
 
@@ -452,4 +453,23 @@ func sameRows(a, b *earshot.RowEdit) bool {
 	x, errX := json.Marshal(a)
 	y, errY := json.Marshal(b)
 	return errX == nil && errY == nil && string(x) == string(y)
+}
+
+// explainLog tells what a policy makes of an event log.
+func explainLog(p *policies.Policy, res resolved) policies.Explanation {
+	e := policies.Explanation{Policy: p.Name(), Digest: p.Digest(), At: res.facts.Recording.StoredAt, Decision: res.decision, Timeline: []earshot.Decision{res.decision}}
+	if res.facts.Rows != nil {
+		e.At = res.facts.Rows.AsOf
+	}
+	for _, r := range p.RowRules(res.facts.Log) {
+		e.Rules = append(e.Rules, policies.RuleSaid{Rule: r.Name, Stands: policies.Applies, Then: then(r), Text: rowRuleText(r), Because: r.Because})
+	}
+	return e
+}
+
+func then(r earshot.RowRule) earshot.Disposition {
+	if r.Delete {
+		return earshot.Delete
+	}
+	return earshot.Redact
 }

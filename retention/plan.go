@@ -147,6 +147,9 @@ func (p *planning) decide(ctx context.Context, batch []catalog.Row) error {
 			if errs[i] == nil && destroys(results[i].decision) {
 				errs[i] = p.r.complete(inner, &results[i])
 			}
+			if errs[i] == nil && destroys(results[i].decision) && results[i].known.Recording.Class != "" {
+				errs[i] = p.r.withOwner(inner, &results[i], p.people, p.run.AsOf)
+			}
 			return inner.Err()
 		})
 	}
@@ -173,6 +176,9 @@ func (p *planning) decide(ctx context.Context, batch []catalog.Row) error {
 		if destroys(res.decision) {
 			f.Due = p.run.AsOf // until it is done
 			actions = append(actions, p.action(res))
+		}
+		if res.decision.Rule == ruleWithOwner {
+			f.Due = p.run.AsOf
 		}
 		if soon := p.run.AsOf.Add(lookAgain); mayChangeUnseen(res) && (f.Due.IsZero() || f.Due.After(soon)) {
 			f.Due = soon

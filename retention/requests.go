@@ -159,6 +159,9 @@ func (r *Runner) remains(ctx context.Context, subject earshot.SubjectID, out *Cl
 	if err != nil {
 		return err
 	}
+	if rows, err = r.withoutOwned(ctx, rows); err != nil { // what is made of a recording goes or stays with it
+		return err
+	}
 	p, err := r.people(ctx)
 	if err != nil {
 		return err

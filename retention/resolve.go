@@ -313,7 +313,9 @@ func (r *Runner) Explain(ctx context.Context, bucket, key string) ([]policies.Ex
 	}
 	var out []policies.Explanation
 	for _, policy := range r.rules.policies {
-		if policy.InScope(res.facts.Recording) {
+		if policy.InScope(res.facts.Recording) && res.facts.Log != "" {
+			out = append(out, explainLog(policy, res))
+		} else if policy.InScope(res.facts.Recording) {
 			out = append(out, policy.Explain(res.facts, r.now()))
 		}
 	}

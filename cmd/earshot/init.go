@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"earshot/audit"
@@ -37,6 +38,10 @@ layout:
     event:      {key: "events/{id}.json"}
     transcript: {key: "transcripts/{id}.json"}
     voiceprint: {key: "voiceprints/{subject}/{id}.bin"}
+  # Event logs: a row for each event, as JSON Lines or CSV, plain or gzipped. Rules on rows speak of them.
+  # events:
+  #   motion: {key: "eventlogs/motion/{any}.jsonl.gz", time: at, subject: household, device: device.id}
+  #   app:    {key: "eventlogs/app/{any}.csv", time: when, subject: account, time_layout: unix}
   # Names of object metadata (x-amz-meta-...) or tags that carry facts; these are the defaults.
   metadata: {captured: captured-at, subject: subject, device: device, locale: locale, source: source}
 # keep_metadata: [firmware]   # further metadata that survives a redaction
@@ -52,11 +57,18 @@ type initOptions struct {
 
 func newInit(a *app) *cobra.Command {
 	var o initOptions
+	var ask bool
 	c := command("init DIR", "Make an installation: configuration, catalog, keys, log and a first policy",
 		`Without --endpoint the installation has its own S3 server on a folder. Nothing that exists is overwritten.
 With --endpoint the credentials are read from $EARSHOT_ACCESS_KEY and $EARSHOT_SECRET_KEY, or later from the
 files that the configuration names.`, cobra.ExactArgs(1),
 		func(cmd *cobra.Command, args []string) error {
+			if ask {
+				var err error
+				if o.packs, err = askPacks(a.in, a.err); err != nil {
+					return err
+				}
+			}
 			if err := a.initialise(cmd.Context(), args[0], o); err != nil {
 				return err
 			}
@@ -64,6 +76,7 @@ files that the configuration names.`, cobra.ExactArgs(1),
 				args[0], filepath.Join(args[0], "policies"), filepath.Join(args[0], "earshot.yaml"))
 			return nil
 		})
+	c.Flags().BoolVar(&ask, "ask", false, "ask what applies and compose the first policies from packs")
 	c.Flags().StringVar(&o.endpoint, "endpoint", "", "S3 endpoint, such as https://s3.example.org (default: an embedded store)")
 	c.Flags().StringVar(&o.region, "region", "", "the endpoint's region")
 	c.Flags().StringVar(&o.origin, "origin", "earshot.local/log", "name of the log, such as example.org/earshot/2026")
@@ -113,7 +126,11 @@ func (a *app) initialise(ctx context.Context, dir string, o initOptions) error {
 	if o.catalog != "" {
 		database = fmt.Sprintf("catalog: %q\nsubject_keys: %q", o.catalog, o.subjectKeys)
 	}
-	if err := writeNew(path, fmt.Sprintf(configTemplate, store, database, o.origin)); err != nil {
+	text := fmt.Sprintf(configTemplate, store, database, o.origin)
+	if slices.Contains(o.packs, "doorbell-events") {
+		text = strings.NewReplacer("  # events:", "  events:", "  #   motion:", "    motion:", "  #   app:   ", "    app:   ").Replace(text)
+	}
+	if err := writeNew(path, text); err != nil {
 		return err
 	}
 	a.configPath = path
@@ -127,18 +144,6 @@ func (a *app) initialise(ctx context.Context, dir string, o initOptions) error {
 		return err
 	}
 	return nil
-}
-
-// withBucket puts a bucket's name into the scope of a pack.
-func withBucket(policy, bucket string) string {
-	lines := strings.Split(policy, "\n")
-	for i, line := range lines {
-		if strings.HasPrefix(strings.TrimSpace(line), "scope:") && strings.Contains(line, "{") {
-			indent := line[:strings.Index(line, "scope:")]
-			lines[i] = indent + "scope: {bucket: " + bucket + ", prefix: clips/}"
-		}
-	}
-	return strings.Join(lines, "\n")
 }
 
 func writeNew(path, text string) error {

@@ -39,17 +39,17 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	cmds := storyCommands()
+	// runid puts the first run that the last command printed into $RUN.
+	cmds["runid"] = func(ts *testscript.TestScript, _ bool, _ []string) {
+		id := regexp.MustCompile(`run-[0-9TZ]+-[0-9a-f]+`).FindString(ts.ReadFile("stdout"))
+		if id == "" {
+			ts.Fatalf("no run was printed")
+		}
+		ts.Setenv("RUN", id)
+	}
 	testscript.Run(t, testscript.Params{Dir: "testdata/script", Setup: func(e *testscript.Env) error {
 		e.Setenv("SAMPLE", sample)
 		return nil
-	}, Cmds: map[string]func(*testscript.TestScript, bool, []string){
-		// runid puts the first run that the last command printed into $RUN.
-		"runid": func(ts *testscript.TestScript, _ bool, _ []string) {
-			id := regexp.MustCompile(`run-[0-9TZ]+-[0-9a-f]+`).FindString(ts.ReadFile("stdout"))
-			if id == "" {
-				ts.Fatalf("no run was printed")
-			}
-			ts.Setenv("RUN", id)
-		},
-	}})
+	}, Cmds: cmds})
 }

@@ -352,10 +352,13 @@ inventories. The pseudonym stays, by which what arrives late is caught.`, cobra.
 			if err != nil {
 				return err
 			}
-			defer i.close()
 			got, err := i.runner.CloseRequests(cmd.Context(), earshot.SubjectID(args[0]))
+			i.close()
 			if err != nil {
 				return err
+			}
+			if got.Scrubbed {
+				a.sweep(cmd.Context(), i.cfg)
 			}
 			return a.emit(got, func(w io.Writer) { printClosing(w, got) })
 		})

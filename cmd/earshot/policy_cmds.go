@@ -16,7 +16,7 @@ import (
 
 func newPolicy(a *app) *cobra.Command {
 	return group("policy", "Write policies and trust them before they run", newPolicyCheck(a), newPolicyTest(a), newPolicyExplain(a),
-		newPolicyForecast(a), newPolicyDiff(a), newPolicyLint(a), newPolicyPublish(a), newPolicySchema(a), newPolicyPacks(a))
+		newPolicyForecast(a), newPolicyDiff(a), newPolicyLint(a), newPolicyPublish(a), newPolicySchema(a), newPolicyPacks(a), newPolicyApprove(a))
 }
 
 // policyArgs are the files named, or those of the configuration.
@@ -166,5 +166,23 @@ func newPolicyPacks(a *app) *cobra.Command {
 				fmt.Fprintln(a.out, name)
 			}
 			return nil
+		})
+}
+
+func newPolicyApprove(a *app) *cobra.Command {
+	return command("approve NAME DIGEST", "Let a policy come into force that deletes more than the one it takes the place of",
+		`A changed policy that would at once delete or redact more than its limits, or those of the policy before, allow is
+refused by earshot plan, which prints its digest. Look at earshot policy diff first. Who brought it cannot approve it.`, cobra.ExactArgs(2),
+		func(cmd *cobra.Command, args []string) error {
+			i, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer i.close()
+			d, err := i.runner.ApprovePolicy(cmd.Context(), args[0], args[1])
+			if err != nil {
+				return err
+			}
+			return a.emit(map[string]any{"policy": args[0], "digest": d}, func(w io.Writer) { fmt.Fprintf(w, "policy %s (%s) is approved\n", args[0], d.Short()) })
 		})
 }

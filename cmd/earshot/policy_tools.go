@@ -239,12 +239,18 @@ func overlaps(ps []*policies.Policy) []policies.Warning {
 	for i, p := range ps {
 		for _, q := range ps[:i] {
 			a, b := p.Scope(), q.Scope()
-			if a.Bucket == b.Bucket && a != b && (strings.HasPrefix(a.Prefix, b.Prefix) || strings.HasPrefix(b.Prefix, a.Prefix)) {
+			if a.Bucket == b.Bucket && a.Class == b.Class && speaks(p, q) && (strings.HasPrefix(a.Prefix, b.Prefix) || strings.HasPrefix(b.Prefix, a.Prefix)) {
 				out = append(out, policies.Warning{Policy: p.Name(), Text: fmt.Sprintf("its scope overlaps with that of policy %s: where both speak the stricter wins", q.Name())})
 			}
 		}
 	}
 	return out
+}
+
+// speaks reports whether two policies speak of the same kind of thing: recordings, or rows of logs.
+func speaks(p, q *policies.Policy) bool {
+	a, b := p.Document().Spec, q.Document().Spec
+	return len(a.Rules) > 0 && len(b.Rules) > 0 || len(a.Rows) > 0 && len(b.Rows) > 0
 }
 
 // unmatchedFor is how long a rule may be of no use before that is pointed out.
@@ -269,9 +275,19 @@ func (a *app) unmatched(cmd *cobra.Command, ps []*policies.Policy) ([]policies.W
 		if since.IsZero() || time.Since(since) < unmatchedFor {
 			continue // it has not had its time yet
 		}
-		for _, r := range p.Document().Spec.Rules {
-			if matched[r.Name] == 0 {
-				out = append(out, policies.Warning{Policy: p.Name(), Rule: r.Name, Text: "it decided about no recording in the last 90 days"})
+		spec := p.Document().Spec
+		var names []string
+		for _, r := range spec.Rules {
+			names = append(names, r.Name)
+		}
+		for _, r := range spec.Rows {
+			if r.Then == "delete" {
+				names = append(names, r.Name)
+			}
+		}
+		for _, name := range names {
+			if matched[name] == 0 {
+				out = append(out, policies.Warning{Policy: p.Name(), Rule: name, Text: "it decided about no recording in the last 90 days"})
 			}
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"earshot"
 	"earshot/policies"
 	"earshot/retention"
+	"earshot/storage/embedded"
 
 	"github.com/spf13/cobra"
 )
@@ -373,4 +374,19 @@ func subjectOf(header, row []string) (s earshot.Subject, err error) {
 		s.Consents[i].Subject = s.ID
 	}
 	return s, nil
+}
+
+// sweepWait is how long it is waited until nobody uses the embedded store.
+const sweepWait = 5 * time.Second
+
+// sweep removes what the embedded store leaves of deleted objects.
+func (a *app) sweep(ctx context.Context, c *Config) {
+	if c.Store.Embedded == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, sweepWait)
+	defer cancel()
+	if _, err := embedded.Sweep(ctx, c.Store.Embedded); err != nil {
+		a.say("earshot: the embedded store still has metadata files of deleted objects, whose names are their keys: %s; stop earshot serve and close the request again", oneLine(err))
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -152,19 +153,35 @@ func scrubRequests(ctx context.Context, tx *sql.Tx, s Scrubbing) (int, error) {
 }
 
 func scrubHolds(ctx context.Context, tx *sql.Tx, s Scrubbing) (int, error) {
-	found, err := docs[earshot.Hold](ctx, tx, `select doc from holds where doc like $1 escape '\'`, mentions(s.Subject))
+	found, err := docs[earshot.Hold](ctx, tx, "select doc from holds")
 	if err != nil {
 		return 0, err
 	}
 	n := 0
 	for _, h := range found {
-		if h.Subject != s.Subject {
+		about := func(key string) bool { return s.Key(h.Bucket, key) }
+		named := h.Subject == s.Subject
+		if !named && !slices.ContainsFunc(h.Keys, about) && !strings.Contains(h.Prefix, string(s.Subject)) {
 			continue
 		}
-		if h.LiftedAt.IsZero() {
+		if h.LiftedAt.IsZero() && named {
 			return n, fmt.Errorf("hold %s stands: %w", h.ID, ErrStale)
 		}
-		h.Subject = earshot.SubjectID("erased:" + s.Tag)
+		if h.LiftedAt.IsZero() {
+			continue // what else it covers must stay covered
+		}
+		hidden := "erased:" + s.Tag
+		if named {
+			h.Subject = earshot.SubjectID(hidden)
+		}
+		for i, key := range h.Keys {
+			if about(key) {
+				h.Keys[i] = hidden
+			}
+		}
+		if strings.Contains(h.Prefix, string(s.Subject)) {
+			h.Prefix = hidden
+		}
 		if _, err := tx.ExecContext(ctx, "update holds set doc = $1 where id = $2", toJSON(h), h.ID); err != nil {
 			return n, err
 		}
@@ -243,4 +260,16 @@ func (d *DB) TouchBesides(ctx context.Context, since time.Time, besides func(buc
 		return nil
 	})
 	return last, wrap("making what may be orphaned due", err)
+}
+
+// WentWith notes that objects went with another one: they are gone, without an action of their own.
+func (d *DB) WentWith(ctx context.Context, ids []earshot.RecordingID, at time.Time) error {
+	return wrap("noting what went with a recording", d.tx(ctx, func(tx *sql.Tx) error {
+		for _, id := range ids {
+			if _, err := tx.ExecContext(ctx, "update recordings set gone_at = $1 where gone_at = 0 and bucket = $2 and key = $3", micros(at), id.Bucket, id.Key); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
 }
