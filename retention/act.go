@@ -140,6 +140,7 @@ func standing(ctx context.Context, b *storage.Bucket, versions []storage.Version
 
 // doomed is one key with exactly the versions that are to go.
 type doomed struct {
+	place    *storage.Bucket // nil: the recording's own bucket
 	key      string
 	versions []storage.Version
 	// derived: newer versions go too, since everything derived from a recording goes with it.
@@ -148,10 +149,18 @@ type doomed struct {
 	successor bool
 }
 
+// in gives the bucket that it lies in.
+func (d doomed) in(own *storage.Bucket) *storage.Bucket {
+	if d.place != nil {
+		return d.place
+	}
+	return own
+}
+
 // gather lists what is to go, before the first of it is touched, and whether the store protects any
 // of it: a thing half destroyed is worse than one left alone.
-func (r *Runner) gather(ctx context.Context, b *storage.Bucket, own doomed, companions []earshot.Companion) (all []doomed, locked bool, err error) {
-	for _, c := range companions {
+func (r *Runner) gather(ctx context.Context, b *storage.Bucket, own doomed, a earshot.Action) (all []doomed, locked bool, err error) {
+	for _, c := range a.Companions {
 		if c.Fate != earshot.CompanionDelete {
 			continue
 		}
@@ -162,8 +171,17 @@ func (r *Runner) gather(ctx context.Context, b *storage.Bucket, own doomed, comp
 		all = append(all, doomed{key: c.ID.Key, versions: versions, derived: true})
 	}
 	all = append(all, own) // last: no companion may outlive its recording
+	var mark string
+	if own.successor {
+		mark = redactedMark(a)
+	}
+	copies, err := r.gatherCopies(ctx, b, own.key, mark, a.Companions)
+	if err != nil {
+		return nil, false, err
+	}
+	all = append(copies, all...)
 	for _, d := range all {
-		if locked, err = standing(ctx, b, d.versions, r.now()); locked || err != nil {
+		if locked, err = standing(ctx, d.in(b), d.versions, r.now()); locked || err != nil {
 			return nil, locked, err
 		}
 	}
@@ -193,7 +211,7 @@ func (r *Runner) destroy(ctx context.Context, b *storage.Bucket, a earshot.Actio
 	default: // another object lies there, or over it
 		return abandoned("changed"), nil
 	}
-	all, locked, err := r.gather(ctx, b, doomed{key: key, versions: before}, a.Companions)
+	all, locked, err := r.gather(ctx, b, doomed{key: key, versions: before}, a)
 	switch {
 	case err != nil:
 		return verdict{}, err
@@ -230,6 +248,7 @@ func newest(versions []storage.Version, at int) bool {
 // The newest goes last so that what a crash leaves is still recognised as the object that the
 // intent spoke of.
 func (d doomed) destroy(ctx context.Context, b *storage.Bucket, v *verdict) error {
+	b = d.in(b)
 	for range 4 { // newer versions of what is derived may come while we are at it
 		for _, version := range slices.Backward(d.versions) {
 			if err := ours(ctx); err != nil {

@@ -42,6 +42,7 @@ type world struct {
 	now       time.Time
 	onRedact  earshot.CompanionRule // of events
 	by        earshot.Principal
+	copies    map[string][]string
 	said      io.Writer // what earshot logs, besides the test's own log
 	flat      bool      // keys tell nothing of their recordings
 	eventLogs []retention.LogLayout
@@ -80,8 +81,8 @@ func (w *world) layout() retention.Layout {
 		return retention.Layout{Recording: "clips/{id}.{coding}"}
 	}
 	return retention.Layout{
-		Recording: "clips/{subject}/{id}.{coding}",
-		Logs:      w.eventLogs,
+		Recording: "clips/{subject}/{id}.{coding}", Copies: w.copies,
+		Logs: w.eventLogs,
 		Companions: []retention.CompanionLayout{
 			{Class: "event", Key: "events/{id}.json", OnRedact: w.onRedact},
 			{Class: "transcript", Key: "transcripts/{id}.json"},

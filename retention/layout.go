@@ -20,8 +20,10 @@ type Layout struct {
 	// the path each; captured takes a Go time layout. Empty: every object is a recording.
 	Recording  string
 	Companions []CompanionLayout
-	Logs       []LogLayout // event logs; what they match is no recording
-	Metadata   MetadataNames
+	// Copies names, for a bucket, others that hold copies of its objects under the same keys.
+	Copies   map[string][]string
+	Logs     []LogLayout // event logs; what they match is no recording
+	Metadata MetadataNames
 }
 
 // CompanionLayout is where the companions of one class lie.

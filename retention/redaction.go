@@ -59,7 +59,7 @@ func (r *Runner) redact(ctx context.Context, b *storage.Bucket, a earshot.Action
 	case held:
 		return abandoned("hold"), nil
 	}
-	all, locked, err := r.gather(ctx, b, doomed{key: a.Recording.ID.Key, versions: w.older, successor: true}, a.Companions)
+	all, locked, err := r.gather(ctx, b, doomed{key: a.Recording.ID.Key, versions: w.older, successor: true}, a)
 	if err == nil && !locked {
 		locked, err = w.trimmedAreLocked(ctx)
 	}
@@ -319,7 +319,7 @@ func (w *redaction) conclude(ctx context.Context, all []doomed, newer int) (verd
 		}
 	}
 	for _, d := range all {
-		if d.successor {
+		if d.successor && d.place == nil {
 			// An unversioned bucket has one version of each key, and that is the new one now.
 			d.versions = slices.DeleteFunc(slices.Clone(d.versions), func(x storage.Version) bool { return x.ID == w.head.ID })
 		}

@@ -95,6 +95,9 @@ type LayoutConfig struct {
 	Companions map[string]CompanionConfig `yaml:"companions"`
 	Events     map[string]EventLogConfig  `yaml:"events"` // event logs, by class
 	Metadata   map[string]string          `yaml:"metadata"`
+	// Copies names, for a bucket, others that hold copies of its objects under the same keys, where
+	// replication puts them: what is deleted is deleted there too, and looked for afresh.
+	Copies map[string][]string `yaml:"copies"`
 }
 
 // CompanionConfig is where the companions of a class lie, and what a redaction does to them.
@@ -180,7 +183,7 @@ func (c *Config) check() error {
 func isURL(s string) bool { return strings.Contains(s, "://") }
 
 func (c *Config) layout() (retention.Layout, error) {
-	l := retention.Layout{Recording: c.Layout.Recording, Metadata: retention.DefaultMetadata()}
+	l := retention.Layout{Recording: c.Layout.Recording, Copies: c.Layout.Copies, Metadata: retention.DefaultMetadata()}
 	for class, k := range c.Layout.Companions {
 		rule := earshot.CompanionRule(k.OnRedact)
 		if !slices.Contains([]earshot.CompanionRule{"", earshot.CompanionDelete, earshot.CompanionTrim, earshot.CompanionKeep, earshot.CompanionReview}, rule) {
