@@ -20,6 +20,7 @@ func TestImportRule(t *testing.T) {
 		"audit/export":       {"audit"},
 		"storage/embedded":   {},
 		"retention":          below,
+		"voice/pcm":          {""},
 		"retention/schedule": {"policies", "retention", "storage/catalog"},
 		"retention/work":     {"", "retention"},
 	}
