@@ -31,6 +31,16 @@ const (
 // the only cure.
 var ErrTooLittle = errors.New("too little to learn from")
 
+// ClipError says in which of the examples no word was found.
+type ClipError struct{ Clip int } // from 0
+
+func (e *ClipError) Error() string {
+	return fmt.Sprintf("clip %d: no word of 0.15 to 3 s in it", e.Clip+1)
+}
+
+// Is makes it an [ErrTooLittle].
+func (e *ClipError) Is(err error) bool { return err == ErrTooLittle }
+
 // Example is a recording of the operator's wake word. Speaker keeps takes of one speaker together;
 // where it is empty the clip counts as a speaker of its own. A zero Span is found from the sound:
 // the clip's only speech.
@@ -132,7 +142,7 @@ func prepare(examples []Example) (all []wake.Clip, by [][]wake.Clip, length int,
 			on, off = activeRange(a)
 		}
 		if on < 0 || off > a.Frames() || off-on < 15 || off-on > 300 {
-			return nil, nil, 0, fmt.Errorf("clip %d: no word of 0.15 to 3 s in it: %w", i+1, ErrTooLittle)
+			return nil, nil, 0, &ClipError{i}
 		}
 		c := wake.Clip{Powers: a.Copy().Powers, Onset: on, Offset: off}
 		all = append(all, c)
