@@ -61,7 +61,8 @@ func (s Shape) Check() error {
 type Edit struct {
 	Shape
 	earshot.RowEdit
-	// Erased, if not nil, tells of further subjects whose rows go. [Survey] names those it met.
+	// Erased, if not nil, tells of further subjects whose rows go. [Survey] names those it met, at most
+	// [MaxSubjects]: rows of others are left to another time.
 	Erased func(earshot.SubjectID) bool
 	// Key makes the pseudonyms; needed where a rule hashes, at least 16 bytes.
 	Key []byte
@@ -92,6 +93,9 @@ func (e Edit) check() error {
 		if h.Subject != "" && e.Subject == "" || h.Device != "" && e.Device == "" || (!h.From.IsZero() || !h.To.IsZero()) && e.Time == "" {
 			return errors.New("editing an event log: a hold speaks of a column that the log does not have")
 		}
+	}
+	if len(e.Erase) > MaxSubjects {
+		return fmt.Errorf("editing an event log: %d subjects are too many: at most %d at once", len(e.Erase), MaxSubjects)
 	}
 	if (len(e.Erase) > 0 || e.Erased != nil) && e.Subject == "" {
 		return errors.New("editing an event log: erasure needs the column of subjects")
@@ -127,11 +131,11 @@ type Report struct {
 	// Oldest and Newest are the times of the rows kept, where they were looked at.
 	Oldest time.Time `json:"oldest,omitzero"`
 	Newest time.Time `json:"newest,omitzero"`
-	// Subjects are those met whose rows go by request, at most [MaxSubjects].
+	// Subjects are those met whose rows go by request, at most [MaxSubjects]: then look again.
 	Subjects []earshot.SubjectID `json:"subjects,omitempty"`
 }
 
-// MaxSubjects is how many erased subjects a report names; there may be more.
+// MaxSubjects is how many subjects one edit erases.
 const MaxSubjects = 1000
 
 // Touched reports whether anything is different afterwards.

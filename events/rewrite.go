@@ -75,6 +75,7 @@ type editor struct {
 	fromCol  int
 	rules    []rule
 	erase    map[earshot.SubjectID]bool // remembers what Erased said, too
+	named    map[earshot.SubjectID]bool // in the report
 	names    *pseudonyms
 	scan     scanner
 	table    table
@@ -96,7 +97,7 @@ type rule struct {
 }
 
 func newEditor(e Edit) *editor {
-	ed := &editor{Edit: e, coarsest: coarsest(e.Rules), timeCol: -1, whoCol: -1, fromCol: -1, erase: map[earshot.SubjectID]bool{}}
+	ed := &editor{Edit: e, coarsest: coarsest(e.Rules), timeCol: -1, whoCol: -1, fromCol: -1, erase: map[earshot.SubjectID]bool{}, named: map[earshot.SubjectID]bool{}}
 	nested := e.Format == JSONLines
 	needsTime, needsWho, needsFrom := false, len(e.Erase) > 0 || e.Erased != nil, false
 	for _, r := range e.Rules {
@@ -304,10 +305,14 @@ func (ed *editor) isErased(who earshot.SubjectID) bool {
 			ed.erase[who] = known
 		}
 	}
-	if known && len(ed.report.Subjects) < MaxSubjects && !slices.Contains(ed.report.Subjects, who) {
-		ed.report.Subjects = append(ed.report.Subjects, who)
+	if !known || ed.named[who] {
+		return known
 	}
-	return known
+	if len(ed.report.Subjects) >= MaxSubjects {
+		return false // as many as can be named: the others' turn comes next time
+	}
+	ed.report.Subjects, ed.named[who] = append(ed.report.Subjects, who), true
+	return true
 }
 
 const (

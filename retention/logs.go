@@ -385,7 +385,7 @@ func (w *redaction) rows(src *os.File) (*os.File, error) {
 	if _, err := dst.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
-	if k := w.known.Rows; k != nil { // what a look into the new one would show
+	if k := w.known.Rows; k != nil && len(e.Erase) < events.MaxSubjects { // what a look into the new one would show
 		left := *w.a.Decision.Rows
 		left.Go, left.Change, left.Erase = 0, 0, nil
 		w.left = &earshot.RowFacts{AsOf: left.AsOf, Rules: k.Rules, People: k.People, Rows: report.Kept, Held: report.Held, Edit: left, Next: report.Next}

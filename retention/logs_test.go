@@ -283,3 +283,30 @@ func TestAnAnswerHoldsThePersonsEvents(t *testing.T) {
 		t.Errorf("the answer has %s, %v", text, err)
 	}
 }
+
+// TestMorePeopleThanOneEditNamesAreErasedInTurns erases more people at once than an edit can name.
+func TestMorePeopleThanOneEditNamesAreErasedInTurns(t *testing.T) {
+	w := logWorld(t, true, false)
+	var all strings.Builder
+	for i := range events.MaxSubjects + 5 {
+		all.WriteString(w.motion(fmt.Sprintf("s-%d", i), 1))
+	}
+	all.WriteString(w.motion("stays", 1))
+	w.put("eventlogs/motion/a.jsonl", []byte(all.String()), nil)
+	p := w.mustStart()
+	defer p.stop()
+	for i := range events.MaxSubjects + 5 {
+		who := earshot.SubjectID(fmt.Sprintf("s-%d", i))
+		if err := p.db.FileErasure(t.Context(), earshot.Request{ID: string(who), Kind: earshot.RequestErasure, Subject: who, MadeAt: w.now}, string(who)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if _, done := p.run(t); done.Redacted != 1 {
+			t.Fatalf("%+v", done)
+		}
+	}
+	if got := string(w.read("eventlogs/motion/a.jsonl")); got != w.motion("stays", 1) {
+		t.Errorf("%d bytes are left", len(got))
+	}
+}
