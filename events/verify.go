@@ -10,8 +10,10 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"earshot"
@@ -24,7 +26,7 @@ var ErrUnproved = errors.New("the rewritten event log could not be verified")
 // Verify reads a log and what [Rewrite] made of it with the standard library's readers, and none of the
 // code that made it: no row of out is one that should have gone, none is missing or added, rows that
 // should have stayed as they were did, byte by byte, and in the others nothing differs but what should.
-// Anything else is [ErrUnproved].
+// Anything else is [ErrUnproved]. [Edit.Erased] is called from several goroutines.
 func Verify(src, out io.Reader, e Edit) error {
 	v := &verifier{Edit: e, coarsest: coarsest(e.Rules), names: newPseudonyms(e.Key)}
 	for _, s := range []struct {
@@ -91,61 +93,179 @@ type verifier struct {
 	names    *pseudonyms
 	src, out plainRows
 	header   []string
+	speaks   []string
 }
 
-func (v *verifier) fault(what string) error { return fmt.Errorf("line %d: %s", v.src.line, what) }
+// judged is a row of the source and what should have become of it.
+type judged struct {
+	was   []byte
+	line  int64
+	same  bool           // it stays as it is
+	goes  bool           // it is not written
+	want  map[string]any // it becomes this
+	fault string
+}
+
+func (j *judged) wrong(what string) error { return fmt.Errorf("line %d: %s", j.line, what) }
+
+// batchRows is how many rows are judged side by side.
+const batchRows = 512
 
 func (v *verifier) all() error {
-	for first := true; ; first = false {
-		was, err := v.src.row()
-		if errors.Is(err, io.EOF) {
+	if v.Format == CSV {
+		if err := v.head(); err != nil {
+			return err
+		}
+	}
+	workers := make([]*verifier, max(1, runtime.GOMAXPROCS(0)))
+	for i := range workers { // pseudonyms are made by one at a time
+		workers[i] = &verifier{Edit: v.Edit, coarsest: v.coarsest, header: v.header, names: newPseudonyms(v.Key)}
+	}
+	for {
+		batch, err := v.batch()
+		if err != nil {
+			return err
+		}
+		if len(batch) == 0 {
 			if _, err := v.out.row(); !errors.Is(err, io.EOF) {
 				return errors.New("there are rows that were not there before")
 			}
 			return nil
 		}
-		if err != nil {
-			return err
+		var group sync.WaitGroup
+		for n, w := range workers {
+			group.Go(func() {
+				for i := n; i < len(batch); i += len(workers) {
+					w.judge(&batch[i])
+				}
+			})
 		}
-		same := strings.TrimSpace(string(was)) == ""
-		if first && v.Format == CSV {
-			if v.header, err = v.fields(was); err != nil {
-				return v.fault(whatNotCSV)
+		group.Wait()
+		for i := range batch {
+			if err := v.compare(&batch[i]); err != nil {
+				return err
 			}
-			same = true
-		}
-		want := map[string]any(nil)
-		if !same {
-			values, err := v.values(was)
-			if err != nil {
-				return v.fault("it cannot be read")
-			}
-			goes, changed, err := v.expect(values)
-			if err != nil {
-				return v.fault(err.Error())
-			}
-			if goes {
-				continue
-			}
-			if same = !changed; changed {
-				want = values
-			}
-		}
-		now, err := v.out.row()
-		if err != nil {
-			return v.fault("a row is missing")
-		}
-		if same {
-			if !bytes.Equal(was, now) {
-				return v.fault("a row that should have stayed as it was differs")
-			}
-			continue
-		}
-		got, err := v.values(now)
-		if err != nil || !reflect.DeepEqual(got, want) {
-			return v.fault(whatDifferent)
 		}
 	}
+}
+
+// head compares the headers.
+func (v *verifier) head() error {
+	was, err := v.src.row()
+	if err != nil {
+		return errors.New(whatNoHeader)
+	}
+	now, err := v.out.row()
+	if err != nil || !bytes.Equal(was, now) {
+		return errors.New("the header differs")
+	}
+	v.header, err = v.fields(was)
+	return err
+}
+
+func (v *verifier) batch() ([]judged, error) {
+	var out []judged
+	for size := 0; len(out) < batchRows && size < maxRow; {
+		was, err := v.src.row()
+		if errors.Is(err, io.EOF) {
+			return out, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		size += len(was)
+		out = append(out, judged{was: was, line: v.src.line})
+	}
+	return out, nil
+}
+
+// judge says what should have become of a row.
+func (v *verifier) judge(j *judged) {
+	if j.same = strings.TrimSpace(string(j.was)) == ""; j.same {
+		return
+	}
+	few, err := v.few(j.was)
+	if err != nil {
+		j.fault = "it cannot be read"
+		return
+	}
+	goes, changed, err := v.expect(few)
+	if err != nil {
+		j.fault = err.Error()
+		return
+	}
+	if j.goes, j.same = goes, !goes && !changed; goes || !changed {
+		return
+	}
+	if j.want, err = v.values(j.was); err == nil {
+		_, _, err = v.expect(j.want)
+	}
+	if err != nil {
+		j.fault = "it cannot be read"
+	}
+}
+
+// compare holds the next row that was written against one that was judged.
+func (v *verifier) compare(j *judged) error {
+	switch {
+	case j.fault != "":
+		return j.wrong(j.fault)
+	case j.goes:
+		return nil
+	}
+	now, err := v.out.row()
+	switch {
+	case err != nil:
+		return j.wrong("a row is missing")
+	case j.same && !bytes.Equal(j.was, now):
+		return j.wrong("a row that should have stayed as it was differs")
+	case j.same:
+		return nil
+	}
+	got, err := v.values(now)
+	if err != nil || !reflect.DeepEqual(got, j.want) {
+		return j.wrong(whatDifferent)
+	}
+	return nil
+}
+
+// few reads no more of a row than the columns that the edit speaks of.
+func (v *verifier) few(row []byte) (map[string]any, error) {
+	if v.Format == CSV {
+		return v.values(row)
+	}
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(row, &all); err != nil {
+		return nil, err
+	}
+	out := map[string]any{}
+	for _, column := range v.columns() {
+		first, _, _ := strings.Cut(column, ".")
+		raw, there := all[first]
+		if _, done := out[first]; done || !there {
+			continue
+		}
+		dec := json.NewDecoder(bytes.NewReader(raw))
+		dec.UseNumber()
+		var value any
+		if err := dec.Decode(&value); err != nil {
+			return nil, err
+		}
+		out[first] = value
+	}
+	return out, nil
+}
+
+// columns are those that the edit speaks of.
+func (v *verifier) columns() []string {
+	if v.speaks == nil {
+		v.speaks = []string{v.Time, v.Subject, v.Device}
+		for _, r := range v.Rules {
+			v.speaks = append(append(v.speaks, r.Drop...), r.Hash...)
+		}
+		v.speaks = slices.DeleteFunc(v.speaks, func(c string) bool { return c == "" })
+	}
+	return v.speaks
 }
 
 func (v *verifier) fields(row []byte) ([]string, error) {
