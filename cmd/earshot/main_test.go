@@ -50,6 +50,7 @@ func TestScripts(t *testing.T) {
 	}
 	testscript.Run(t, testscript.Params{Dir: "testdata/script", Setup: func(e *testscript.Env) error {
 		e.Setenv("SAMPLE", sample)
+		e.Setenv("SAMPLES", filepath.Dir(sample))
 		return nil
 	}, Cmds: cmds})
 }
