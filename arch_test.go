@@ -21,6 +21,7 @@ func TestImportRule(t *testing.T) {
 		"storage/embedded":   {},
 		"retention":          below,
 		"voice/pcm":          {""},
+		"voice/ear":          {"", "voice", "voice/pcm"},
 		"retention/schedule": {"policies", "retention", "storage/catalog"},
 		"retention/work":     {"", "retention"},
 	}

@@ -36,6 +36,8 @@ type Listening struct {
 	// CommandEnd is where the spoken command ends, 0 where unknown.
 	CommandEnd time.Duration `json:"command_end,omitempty"`
 	Findings   []Finding     `json:"findings,omitempty"`
+	// Disagreement says in what the sources of a listening that has several differ; empty where they agree.
+	Disagreement string `json:"disagreement,omitempty"`
 }
 
 // Consent is a data subject's (or a parent's) agreement to one purpose.

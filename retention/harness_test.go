@@ -46,6 +46,7 @@ type world struct {
 	said      io.Writer // what earshot logs, besides the test's own log
 	flat      bool      // keys tell nothing of their recordings
 	eventLogs []retention.LogLayout
+	ear       retention.Ear
 }
 
 // process is one life of earshot in the world.
@@ -196,7 +197,7 @@ func (w *world) start(script *fault.Script) (*process, error) {
 	}
 	p.runner, err = retention.New(retention.Options{
 		Store: w.store(script), Catalog: p.db, Log: p.log, Tagger: w.keys.Tagger, Policies: w.compiled(),
-		Layout: w.layout(), Logger: slog.New(slog.NewTextHandler(io.MultiWriter(testLog{w.tb}, w.said), &slog.HandlerOptions{Level: slog.LevelDebug})), By: w.by, Spool: w.dir, Workers: 4,
+		Ear: w.ear, Layout: w.layout(), Logger: slog.New(slog.NewTextHandler(io.MultiWriter(testLog{w.tb}, w.said), &slog.HandlerOptions{Level: slog.LevelDebug})), By: w.by, Spool: w.dir, Workers: 4,
 		Now: func() time.Time { return w.now }, SubjectKeys: w.subjects, Inventory: filepath.Join(w.dir, "inventory"),
 	})
 	if err != nil {

@@ -43,6 +43,7 @@ func (r *Runner) resolve(ctx context.Context, known catalog.Known, p people, at 
 	}
 	out := resolved{known: known}
 	r.layout.describe(&out.known.Recording)
+	r.forget(&out.known)
 	for range 8 { // each turn learns something, and there are not that many things to learn
 		if err := r.assemble(ctx, &out, p, at); err != nil {
 			return out, err
@@ -133,6 +134,8 @@ func (r *Runner) learn(ctx context.Context, b *storage.Bucket, out *resolved, p 
 		return true, r.askRows(ctx, b, out, p, at)
 	case slices.Contains(d.Missing, string(earshot.KindWake)):
 		return true, r.askWake(ctx, b, out, at)
+	case r.o.Ear != nil && (slices.Contains(d.Missing, string(earshot.KindChild)) || slices.Contains(d.Missing, string(earshot.KindSpeech))):
+		return true, r.listen(ctx, b, out, at)
 	case slices.Contains(d.Missing, string(earshot.KindChild)):
 		return true, deaf(k, earshot.KindChild, "no detector for children's voices is configured")
 	case slices.Contains(d.Missing, string(earshot.KindSpeech)):
@@ -174,7 +177,7 @@ func (r *Runner) askHead(ctx context.Context, b *storage.Bucket, out *resolved) 
 	// What was known is of the version that was seen then. The same bytes may have been stored again
 	// with another date, and tags change without a trace: everything is described anew.
 	if old := k.Recording.ID.Version; k.HeadKnown && old != "" && old != head.ID.Version {
-		k.Heard, k.Erased, k.Length, k.Rows = nil, nil, 0, nil
+		k.Heard, k.Unheard, k.Erased, k.Length, k.Rows = nil, nil, nil, 0, nil
 	}
 	out.head = &head
 	fresh := earshot.Recording{ID: head.ID, ETag: head.ETag, Size: head.Size, StoredAt: head.StoredAt, Hidden: hidden}
@@ -215,12 +218,19 @@ func (r *Runner) askWake(ctx context.Context, b *storage.Bucket, out *resolved, 
 	if errors.Is(err, voice.ErrSilent) {
 		l, err = r.eventWake(ctx, b, k.Recording.ID.Key, at)
 	}
-	switch {
-	case err == nil:
+	if err == nil {
 		if k.Heard == nil {
 			k.Heard = map[earshot.Kind]earshot.Listening{}
 		}
 		k.Heard[earshot.KindWake] = l
+	} else if !errors.Is(err, voice.ErrSilent) && !errors.Is(err, errUnreadable) {
+		return err
+	}
+	if r.o.Ear != nil { // it verifies what was written, and hears what was not
+		return r.listen(ctx, b, out, at)
+	}
+	switch {
+	case err == nil:
 		return nil
 	case errors.Is(err, voice.ErrSilent):
 		return deaf(k, earshot.KindWake, "neither the event nor the metadata says where the wake word is, and no detector is configured")

@@ -32,12 +32,14 @@ type Options struct {
 	Policies    []*policies.Policy
 	Layout      Layout
 	By          earshot.Principal // who runs this
-	Inventory   string            // folder of the last inventories, to be named in entries; may be empty
-	Producer    string            // program and version, for the log
-	Spool       string            // folder for sound under redaction; default os.TempDir
-	Workers     int               // recordings handled at once; default 8
-	Now         func() time.Time  // default time.Now
-	Logger      *slog.Logger      // default: silent
+	// Ear hears what nobody wrote down. Nil: it stays unknown.
+	Ear       Ear
+	Inventory string           // folder of the last inventories, to be named in entries; may be empty
+	Producer  string           // program and version, for the log
+	Spool     string           // folder for sound under redaction; default os.TempDir
+	Workers   int              // recordings handled at once; default 8
+	Now       func() time.Time // default time.Now
+	Logger    *slog.Logger     // default: silent
 	// Wake, if not nil, is told of a run that is about to be carried out, so that other processes on a
 	// shared catalog may help. It must not wait for them.
 	Wake func(ctx context.Context, run earshot.Run)

@@ -23,8 +23,16 @@ type Known struct {
 	Erased []earshot.Redaction `json:"erased,omitempty"`
 	Length time.Duration       `json:"length,omitempty"`
 	Fault  string              `json:"fault,omitempty"`
+	// Unheard says that a version of the ear could not listen to it, so that it does not try again.
+	Unheard *Unheard `json:"unheard,omitempty"`
 	// Rows is what the last look into an event log showed.
 	Rows *earshot.RowFacts `json:"rows,omitempty"`
+}
+
+// Unheard is why a recording could not be listened to, and by which version.
+type Unheard struct {
+	Version string `json:"version"`
+	Why     string `json:"why"`
 }
 
 // Row is a recording as the catalog has it, with what was decided of it last.

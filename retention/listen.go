@@ -1,0 +1,165 @@
+package retention
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"earshot"
+	"earshot/storage"
+	"earshot/storage/catalog"
+)
+
+// Ear hears recordings.
+type Ear interface {
+	// Listen gives facts of every kind that can be told. ok is false where the recording cannot be
+	// heard, and why says why; err is for what another try may mend.
+	Listen(ctx context.Context, src io.ReaderAt, size int64, at time.Time) (facts []earshot.Listening, why string, ok bool, err error)
+	// Version names all that answers hang on.
+	Version() string
+}
+
+// maxListen is the largest recording that is fetched to be heard, in bytes.
+const maxListen = 512 << 20
+
+// earMark stands before the ear's version in the name of a detector, so that what an earlier version
+// heard can be told.
+const earMark = "earshot-voice:"
+
+// forget drops what an ear of another version heard: with another version, listen again.
+func (r *Runner) forget(k *catalog.Known) {
+	if r.o.Ear == nil || len(k.Erased) > 0 { // what was heard before something was erased is in the first timeline
+		return
+	}
+	now := earMark + r.o.Ear.Version()
+	for kind, l := range k.Heard {
+		if strings.Contains(l.Detector, earMark) && !strings.HasSuffix(l.Detector, now) {
+			heard := map[earshot.Kind]earshot.Listening{}
+			for other, x := range k.Heard {
+				if other != kind {
+					heard[other] = x
+				}
+			}
+			k.Heard = heard
+		}
+	}
+	if k.Unheard != nil && k.Unheard.Version != r.o.Ear.Version() {
+		k.Unheard = nil
+	}
+}
+
+// listen hears the recording once, for every kind of fact, and keeps what was heard with the version
+// that heard it. What was written about the wake word stays, and is joined with what is heard. What
+// cannot be heard stays unknown, with the reason.
+func (r *Runner) listen(ctx context.Context, b *storage.Bucket, out *resolved, at time.Time) error {
+	k := &out.known
+	if k.Unheard != nil {
+		return r.unheard(k, k.Unheard.Why)
+	}
+	if len(k.Erased) > 0 {
+		return r.unheard(k, "part of it has been erased, and its times are no longer those of the recording")
+	}
+	if k.Recording.Size > maxListen {
+		return r.unheard(k, fmt.Sprintf("it has more than %d bytes", maxListen))
+	}
+	if out.head == nil {
+		if err := r.askHead(ctx, b, out); err != nil {
+			return err
+		}
+	}
+	f, err := os.CreateTemp(r.o.Spool, "earshot-spool-")
+	if err != nil {
+		return fmt.Errorf("making a spool file: %w", err)
+	}
+	defer f.Close()
+	if err := os.Remove(f.Name()); err != nil {
+		return fmt.Errorf("making a spool file: %w", err)
+	}
+	reset := func() error {
+		_, err := f.Seek(0, io.SeekStart)
+		if err == nil {
+			err = f.Truncate(0)
+		}
+		return err
+	}
+	if err := b.Fetch(ctx, out.head.ID, out.head.ETag, f, reset); err != nil {
+		return err
+	}
+	facts, why, ok, err := r.o.Ear.Listen(ctx, f, out.head.Size, at)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return r.unheard(k, why)
+	}
+	heard := map[earshot.Kind]earshot.Listening{}
+	for kind, l := range k.Heard {
+		heard[kind] = l
+	}
+	for _, l := range facts {
+		l.Detector = earMark + r.o.Ear.Version()
+		if written, ok := k.Heard[l.Kind]; ok {
+			l = join(written, l)
+		}
+		heard[l.Kind] = l
+	}
+	k.Heard = heard
+	for _, kind := range []earshot.Kind{earshot.KindWake, earshot.KindChild, earshot.KindSpeech} {
+		if _, ok := heard[kind]; !ok && k.Deaf[kind] == "" {
+			_ = deaf(k, kind, "too little was heard to judge")
+		}
+	}
+	return nil
+}
+
+// unheard makes every kind that nobody wrote about one that is not known.
+func (r *Runner) unheard(k *catalog.Known, why string) error {
+	k.Unheard = &catalog.Unheard{Version: r.o.Ear.Version(), Why: why}
+	for _, kind := range []earshot.Kind{earshot.KindWake, earshot.KindChild, earshot.KindSpeech} {
+		if _, ok := k.Heard[kind]; !ok {
+			_ = deaf(k, kind, "it could not be listened to: "+why)
+		}
+	}
+	return nil
+}
+
+// join makes one listening of what was written about the recording and what was heard in it: words
+// that overlap become one, as wide as both, so that erasing it erases the word wherever it is; and
+// where one knows of a word that the other does not, that is said.
+func join(written, heard earshot.Listening) earshot.Listening {
+	out := written
+	out.Detector = written.Detector + "+" + heard.Detector
+	out.Score = max(written.Score, heard.Score)
+	if out.CommandEnd == 0 {
+		out.CommandEnd = heard.CommandEnd
+	}
+	out.Findings = slices.Clone(written.Findings)
+	agreed := 0
+	for _, h := range heard.Findings {
+		met := false
+		for i := range written.Findings {
+			w := &out.Findings[i]
+			if h.Span.Start < w.Span.End && w.Span.Start < h.Span.End {
+				w.Span = earshot.Span{Start: min(w.Span.Start, h.Span.Start), End: max(w.Span.End, h.Span.End)}
+				met = true
+			}
+		}
+		if !met {
+			out.Findings = append(out.Findings, h)
+		} else {
+			agreed++
+		}
+	}
+	slices.SortStableFunc(out.Findings, func(a, b earshot.Finding) int { return int(a.Span.Start - b.Span.Start) })
+	switch {
+	case agreed < len(written.Findings):
+		out.Disagreement = "what was written names a wake word where none is heard"
+	case len(out.Findings) > len(written.Findings):
+		out.Disagreement = "a wake word is heard that was not written down"
+	}
+	return out
+}
