@@ -245,15 +245,28 @@ func (v *verifier) few(row []byte) (map[string]any, error) {
 		if _, done := out[first]; done || !there {
 			continue
 		}
-		dec := json.NewDecoder(bytes.NewReader(raw))
-		dec.UseNumber()
-		var value any
-		if err := dec.Decode(&value); err != nil {
+		value, err := valueOf(raw)
+		if err != nil {
 			return nil, err
 		}
 		out[first] = value
 	}
 	return out, nil
+}
+
+// valueOf reads one value.
+func valueOf(raw json.RawMessage) (any, error) {
+	switch c := raw[0]; {
+	case c == '"' && bytes.IndexByte(raw, '\\') < 0:
+		return strings.ToValidUTF8(string(raw[1:len(raw)-1]), "\ufffd"), nil
+	case c == '-' || c >= '0' && c <= '9':
+		return json.Number(raw), nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	var value any
+	err := dec.Decode(&value)
+	return value, err
 }
 
 // columns are those that the edit speaks of.
