@@ -1,0 +1,4 @@
+package outside
+
+// Parse is opened for fuzzing.
+var Parse = parse
