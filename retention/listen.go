@@ -58,13 +58,16 @@ func (r *Runner) forget(k *catalog.Known) {
 func (r *Runner) listen(ctx context.Context, b *storage.Bucket, out *resolved, at time.Time) error {
 	k := &out.known
 	if k.Unheard != nil {
-		return r.unheard(k, k.Unheard.Why)
+		r.unheard(k, k.Unheard.Why)
+		return nil
 	}
 	if len(k.Erased) > 0 {
-		return r.unheard(k, "part of it has been erased, and its times are no longer those of the recording")
+		r.unheard(k, "part of it has been erased, and its times are no longer those of the recording")
+		return nil
 	}
 	if k.Recording.Size > maxListen {
-		return r.unheard(k, fmt.Sprintf("it has more than %d bytes", maxListen))
+		r.unheard(k, fmt.Sprintf("it has more than %d bytes", maxListen))
+		return nil
 	}
 	if out.head == nil {
 		if err := r.askHead(ctx, b, out); err != nil {
@@ -94,7 +97,8 @@ func (r *Runner) listen(ctx context.Context, b *storage.Bucket, out *resolved, a
 		return err
 	}
 	if !ok {
-		return r.unheard(k, why)
+		r.unheard(k, why)
+		return nil
 	}
 	heard := map[earshot.Kind]earshot.Listening{}
 	for kind, l := range k.Heard {
@@ -117,14 +121,13 @@ func (r *Runner) listen(ctx context.Context, b *storage.Bucket, out *resolved, a
 }
 
 // unheard makes every kind that nobody wrote about one that is not known.
-func (r *Runner) unheard(k *catalog.Known, why string) error {
+func (r *Runner) unheard(k *catalog.Known, why string) {
 	k.Unheard = &catalog.Unheard{Version: r.o.Ear.Version(), Why: why}
 	for _, kind := range []earshot.Kind{earshot.KindWake, earshot.KindChild, earshot.KindSpeech} {
 		if _, ok := k.Heard[kind]; !ok {
 			_ = deaf(k, kind, "it could not be listened to: "+why)
 		}
 	}
-	return nil
 }
 
 // join makes one listening of what was written about the recording and what was heard in it: words

@@ -56,7 +56,9 @@ type Config struct {
 	// Reconcile is when earshot serve compares the store with the log, cron; default every night at
 	// half past two UTC; never switches it off.
 	Reconcile string `yaml:"reconcile"`
-	Listen    string `yaml:"listen"` // of earshot serve; default 127.0.0.1:8470
+	// Hearing is how recordings are listened to, where a policy asks for what nobody wrote down.
+	Hearing HearingConfig `yaml:"hearing"`
+	Listen  string        `yaml:"listen"` // of earshot serve; default 127.0.0.1:8470
 
 	dir string
 }
@@ -175,6 +177,9 @@ func (c *Config) check() error {
 		if c.Log.retain, err = policies.ParseLength(c.Log.Retain); err != nil {
 			return fmt.Errorf("log.retain: %w", err)
 		}
+	}
+	if err := c.Hearing.check(); err != nil {
+		return err
 	}
 	_, err := c.layout()
 	return err
@@ -351,8 +356,12 @@ func (a *app) newRunner(i *installation, by earshot.Principal) (*retention.Runne
 			return nil, fmt.Errorf("making the spool folder: %w", err)
 		}
 	}
+	hears, err := i.cfg.ear()
+	if err != nil {
+		return nil, err
+	}
 	o := retention.Options{
-		Store: i.store, Catalog: i.db, Log: i.log, Tagger: i.keys.Tagger, SubjectKeys: i.subjects, Policies: i.policies, Layout: layout, Inventory: i.cfg.Inventory,
+		Ear: hears, Store: i.store, Catalog: i.db, Log: i.log, Tagger: i.keys.Tagger, SubjectKeys: i.subjects, Policies: i.policies, Layout: layout, Inventory: i.cfg.Inventory,
 		By: by, Producer: "earshot/" + version(), Spool: i.cfg.Spool, Workers: i.cfg.Workers, Logger: a.logger(), Progress: a.progress(),
 	}
 	i.wake(&o)

@@ -153,7 +153,7 @@ func newBattle(t *testing.T, control string) *battle {
 	t.Helper()
 	a := &app{in: strings.NewReader(""), out: discard{}, err: discard{}, as: "general"}
 	dir := filepath.Join(t.TempDir(), "site")
-	if err := a.initialise(t.Context(), dir, initOptions{origin: "example.org/log", bucket: demoBucket, packs: []string{"voice-assistant"}}); err != nil {
+	if err := a.initialise(t.Context(), dir, initOptions{deaf: true, origin: "example.org/log", bucket: demoBucket, packs: []string{"voice-assistant"}}); err != nil {
 		t.Fatal(err)
 	}
 	i, err := a.connect(t.Context()) // the store stays up; the catalog is the writers'

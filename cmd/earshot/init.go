@@ -52,6 +52,7 @@ layout:
 type initOptions struct {
 	endpoint, region, origin, bucket string
 	catalog, subjectKeys             string
+	deaf                             bool // no detector: what devices wrote is all there is
 	packs                            []string
 }
 
@@ -127,6 +128,11 @@ func (a *app) initialise(ctx context.Context, dir string, o initOptions) error {
 		database = fmt.Sprintf("catalog: %q\nsubject_keys: %q", o.catalog, o.subjectKeys)
 	}
 	text := fmt.Sprintf(configTemplate, store, database, o.origin)
+	if o.deaf {
+		text += "hearing: {detector: none}\n"
+	} else {
+		text += "# hearing: {detector: built-in, child: protective, longest: 30m}   # or none: only what devices wrote counts\n"
+	}
 	if slices.Contains(o.packs, "doorbell-events") {
 		text = strings.NewReplacer("  # events:", "  events:", "  #   motion:", "    motion:", "  #   app:   ", "    app:   ").Replace(text)
 	}

@@ -49,7 +49,7 @@ func newInstalled(t *testing.T) *installed {
 	t.Helper()
 	a := &app{in: strings.NewReader(""), out: discard{}, err: discard{}, as: "planner"}
 	dir := filepath.Join(t.TempDir(), "site")
-	if err := a.initialise(t.Context(), dir, initOptions{origin: "example.org/log", bucket: demoBucket, packs: []string{"child-voice-coppa", "storage-limitation-gdpr", "voice-assistant"}}); err != nil {
+	if err := a.initialise(t.Context(), dir, initOptions{deaf: true, origin: "example.org/log", bucket: demoBucket, packs: []string{"child-voice-coppa", "storage-limitation-gdpr", "voice-assistant"}}); err != nil {
 		t.Fatal(err)
 	}
 	i, err := a.open(t.Context())

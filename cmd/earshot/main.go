@@ -7,6 +7,8 @@ package main
 
 import (
 	"context"
+	"io"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
@@ -18,6 +20,7 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	log.SetOutput(io.Discard) // a decoder of somebody else's writes there; ours is slog
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr}
 	return a.execute(ctx, os.Args[1:])
 }

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"text/tabwriter"
 
 	"earshot"
 	"earshot/redact"
@@ -104,66 +103,6 @@ func (a *app) maybeConnect(ctx context.Context, names ...string) (*installation,
 	return a.connect(ctx)
 }
 
-// inspection is what inspect tells of a recording. The verdicts of detectors that are not there
-// are "unheard".
-type inspection struct {
-	Coding     earshot.Coding `json:"coding"`
-	Format     string         `json:"format"`
-	Duration   json.Number    `json:"duration_ms"`
-	SampleRate int            `json:"sample_rate"`
-	Channels   int            `json:"channels"`
-	Leaks      []redact.Leak  `json:"leaks"`
-	Speech     []struct{}     `json:"speech"`
-	Wake       verdictJSON    `json:"wake"`
-	Child      verdictJSON    `json:"child"`
-	Detectors  []struct{}     `json:"detectors"`
-}
-
-type verdictJSON struct {
-	Verdict string `json:"verdict"`
-}
-
-func newInspect(a *app) *cobra.Command {
-	return command("inspect FILE|s3://BUCKET/KEY", "Tell what a recording is and what it would leak besides its sound",
-		"Format, length, and every chunk or tag that may hold something. - reads standard input.", cobra.ExactArgs(1),
-		func(cmd *cobra.Command, args []string) error {
-			i, err := a.maybeConnect(cmd.Context(), args...)
-			if err != nil {
-				return err
-			}
-			defer i.close()
-			src, err := a.openSource(cmd.Context(), i, args[0])
-			if err != nil {
-				return err
-			}
-			defer src.Close()
-			info, err := redact.Inspect(src, src.size)
-			if err != nil {
-				return a.refused(err)
-			}
-			out := inspection{
-				Coding: info.Coding, Format: info.Format, SampleRate: info.SampleRate, Channels: info.Channels, Leaks: info.Leaks,
-				Duration: json.Number(fmt.Sprintf("%g", float64(info.Length.Microseconds())/1000)),
-				Speech:   []struct{}{}, Wake: verdictJSON{"unheard"}, Child: verdictJSON{"unheard"}, Detectors: []struct{}{},
-			}
-			if out.Leaks == nil {
-				out.Leaks = []redact.Leak{}
-			}
-			return a.emit(out, func(w io.Writer) {
-				fmt.Fprintf(w, "%s (%s), %s, %d Hz, %d channel(s)\n", info.Coding, info.Format, info.Length, info.SampleRate, info.Channels)
-				if len(info.Leaks) == 0 {
-					fmt.Fprintln(w, "nothing besides the sound")
-					return
-				}
-				t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-				for _, l := range info.Leaks {
-					fmt.Fprintf(t, "would leak\t%s\t%s\n", l.Where, l.What)
-				}
-				t.Flush()
-			})
-		})
-}
-
 // refused says why a recording was refused, as {"error","offset"} with --json.
 func (a *app) refused(err error) error {
 	var opaque *redact.OpaqueError
@@ -181,6 +120,9 @@ type redactOptions struct {
 	spans []string
 	fill  string
 	force bool
+	// Counted from the wake words that are heard.
+	before, word, after bool
+	sure                bool // only those of the verdict found
 }
 
 func newRedact(a *app) *cobra.Command {
@@ -188,10 +130,15 @@ func newRedact(a *app) *cobra.Command {
 	c := command("redact IN OUT", "Erase spans of sound from a recording and prove it",
 		`IN and OUT are files, s3://BUCKET/KEY or - for standard input and output. Spans are START-END, such as
 1s-2.5s, 250ms-1s, -2s (from the start) or 7s- (to the end), counted from the first sample. Metadata that could
-tell what was said is dropped in any case. OUT is written only after the result has been verified by a second,
+tell what was said is dropped in any case. --before-wake-word and its like listen for the wake word, and erase nothing
+where none is heard. OUT is written only after the result has been verified by a second,
 independent reading.`, cobra.ExactArgs(2),
 		func(cmd *cobra.Command, args []string) error { return a.redact(cmd.Context(), args[0], args[1], o) })
 	c.Flags().StringArrayVar(&o.spans, "span", nil, "span to erase (may be repeated); none: only metadata is dropped")
+	c.Flags().BoolVar(&o.before, "before-wake-word", false, "erase what comes before the first wake word that is heard")
+	c.Flags().BoolVar(&o.word, "wake-word", false, "erase the wake words that are heard")
+	c.Flags().BoolVar(&o.after, "after-wake-word", false, "erase what comes behind the last wake word that is heard")
+	c.Flags().BoolVar(&o.sure, "sure", false, "count from words whose verdict is found, not from uncertain ones")
 	c.Flags().StringVar(&o.fill, "fill", "silence", "what takes its place: silence, tone or cut")
 	c.Flags().BoolVar(&o.force, "force", false, "replace OUT if it exists")
 	return c
@@ -225,6 +172,11 @@ func (a *app) redact(ctx context.Context, in, out string, o redactOptions) error
 		return err
 	}
 	defer src.Close()
+	heard, err := a.beside(ctx, src, o)
+	if err != nil {
+		return err
+	}
+	edit.Spans = append(edit.Spans, heard...)
 	dir := ""
 	if out != "-" && !needsStore(out) {
 		dir = filepath.Dir(out)
