@@ -36,6 +36,8 @@ type Listening struct {
 	// CommandEnd is where the spoken command ends, 0 where unknown.
 	CommandEnd time.Duration `json:"command_end,omitempty"`
 	Findings   []Finding     `json:"findings,omitempty"`
+	// Loose says that the findings' spans are where the thing may be, wider than it is.
+	Loose bool `json:"loose,omitempty"`
 	// Disagreement says in what the sources of a listening that has several differ; empty where they agree.
 	Disagreement string `json:"disagreement,omitempty"`
 }

@@ -1,6 +1,7 @@
 package voice
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -52,36 +53,70 @@ type avsPayload struct {
 	} `json:"initiator"`
 }
 
-// WakeFromAVS reads the wake word from an Alexa Voice Service Recognize event. An event that was
-// begun by a tap, or that carries no indices (as the device SDK does with less than 500 ms of
-// sound before the word), is [ErrSilent]. The times have the SDK's own accuracy: it always writes
-// a start of 8,000 samples.
+// avsStatement reads a SpeechRecognizer.Recognize event. The device SDK always writes a start of 8,000
+// samples, half a second, and leaves the indices out where there was less sound before the word; then the
+// word is named only. An event that was begun by a tap, or that gives back the initiator of an
+// ExpectSpeech directive, is [Unasked].
+func avsStatement(objects []map[string]json.RawMessage) (s Statement, mine bool, err error) {
+	s.Source = "avs-event/1"
+	for _, o := range objects {
+		if o["event"] == nil && o["header"] == nil {
+			continue
+		}
+		text, err := json.Marshal(o)
+		if err != nil {
+			return s, false, err
+		}
+		var e avsEvent
+		if err := json.Unmarshal(text, &e); err != nil {
+			if mine || len(objects) > 1 {
+				continue
+			}
+			return s, bytes.Contains(text, []byte("SpeechRecognizer")), errors.New("reading an AVS event: a field has an unexpected type")
+		}
+		header, payload := e.Event.Header, e.Event.Payload
+		if header.Name == "" {
+			header, payload = e.Header, e.Payload
+		}
+		if header.Namespace == "" {
+			continue
+		}
+		mine = true
+		if header.Namespace != "SpeechRecognizer" || header.Name != "Recognize" {
+			continue
+		}
+		in := payload.Initiator
+		s.Word = strings.ToLower(in.Payload.WakeWord)
+		switch {
+		case in.Type != "WAKEWORD":
+			s.Meaning = Unasked
+			return s, true, nil
+		case in.Payload.Indices == nil || in.Payload.Indices.Start == nil || in.Payload.Indices.End == nil:
+			s.Meaning = Named
+			return s, true, nil
+		}
+		start, end := *in.Payload.Indices.Start, *in.Payload.Indices.End
+		// 24 hours of samples: beyond it the figures are not indices.
+		if start < 0 || end <= start || end > 24*3600*avsRate {
+			return s, true, fmt.Errorf("reading an AVS event: wakeWordIndices %d to %d make no sense", start, end)
+		}
+		s.Meaning, s.Span = Exact, earshot.Span{Start: samples(start), End: samples(end)}
+		return s, true, nil
+	}
+	return s, mine, fmt.Errorf("reading an AVS event: not a SpeechRecognizer.Recognize event: %w", ErrSilent)
+}
+
+// WakeFromAVS reads the place of the wake word from an Alexa Voice Service Recognize event. One that
+// tells none is [ErrSilent]; what it does say is for [ReadEvent].
 func WakeFromAVS(text []byte, at time.Time) (earshot.Listening, error) {
-	if len(text) > maxEvent {
-		return earshot.Listening{}, fmt.Errorf("reading an AVS event: %d bytes, the most is %d", len(text), maxEvent)
+	s, err := ReadEvent(text)
+	if err != nil {
+		return earshot.Listening{}, err
 	}
-	var e avsEvent
-	if err := json.Unmarshal(text, &e); err != nil {
-		return earshot.Listening{}, fmt.Errorf("reading an AVS event: %w", err)
+	if l, ok := s.Listening(at); ok && s.Source == "avs-event/1" {
+		return l, nil
 	}
-	header, payload := e.Event.Header, e.Event.Payload
-	if header.Name == "" {
-		header, payload = e.Header, e.Payload
-	}
-	if header.Namespace != "SpeechRecognizer" || header.Name != "Recognize" {
-		return earshot.Listening{}, fmt.Errorf("reading an AVS event: not a SpeechRecognizer.Recognize event: %w", ErrSilent)
-	}
-	in := payload.Initiator
-	if in.Type != "WAKEWORD" || in.Payload.Indices == nil || in.Payload.Indices.Start == nil || in.Payload.Indices.End == nil {
-		return earshot.Listening{}, fmt.Errorf("the AVS event %w", ErrSilent)
-	}
-	start, end := *in.Payload.Indices.Start, *in.Payload.Indices.End
-	// 24 hours of samples: beyond it the figures are not indices.
-	if start < 0 || end <= start || end > 24*3600*avsRate {
-		return earshot.Listening{}, fmt.Errorf("reading an AVS event: wakeWordIndices %d to %d make no sense", start, end)
-	}
-	span := earshot.Span{Start: samples(start), End: samples(end)}
-	return listening("avs-event/1", span, in.Payload.WakeWord, at), nil
+	return earshot.Listening{}, fmt.Errorf("the AVS event %w", ErrSilent)
 }
 
 func samples(n int64) time.Duration { return time.Duration(n) * time.Second / avsRate }
