@@ -2,7 +2,7 @@
 export CGO_ENABLED = 0
 PKGS = ./...
 
-.PHONY: test tools unit race lint check fuzz bench bench-events bench-redact bench-log interop kills golden samples
+.PHONY: test-scale test tools unit race lint check fuzz bench bench-events bench-redact bench-log interop kills golden samples
 
 test: tools unit interop ## everything that must pass
 
@@ -42,6 +42,9 @@ bench-redact: ## whole processes beside ffmpeg, sox and cp
 
 kills: ## the kill -9 loop for longer
 	EARSHOT_KILLS=1000 go test -timeout 2h -run TestKillNine -v ./cmd/earshot
+
+test-scale: ## three workers, kills, and PostgreSQL restarts over many recordings: EARSHOT_SCALE=200000 takes hours on two cores
+	EARSHOT_SCALE=$${EARSHOT_SCALE:-20000} go test -timeout 10h -run TestManyMachines -v ./cmd/earshot
 
 golden:
 	go test ./policies ./cmd/earshot -update

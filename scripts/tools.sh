@@ -10,6 +10,8 @@ have flac flac
 have opusdec opus-tools
 have sox sox
 have lame lame
+have jq jq
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || have initdb postgresql
 [ ${#need[@]} -eq 0 ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
 	export DEBIAN_FRONTEND=noninteractive
