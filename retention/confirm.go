@@ -41,7 +41,16 @@ func (r *Runner) Confirm(ctx context.Context, id earshot.RunID, eyes *storage.St
 					return out, err
 				}
 			}
-			leaf, err := r.confirm(ctx, a, buckets[name], verifier, &out)
+			var copies []*storage.Bucket
+			for _, place := range r.o.Layout.Copies[name] {
+				if buckets[place] == nil {
+					if buckets[place], err = eyes.Bucket(ctx, place); err != nil {
+						return out, err
+					}
+				}
+				copies = append(copies, buckets[place])
+			}
+			leaf, err := r.confirm(ctx, a, buckets[name], copies, verifier, &out)
 			if err != nil {
 				return out, err
 			}
@@ -69,7 +78,7 @@ func VerificationID(a earshot.Action, verifier string) string {
 	return audit.EntryID(string(audit.KindVerification), OutcomeID(a), verifier)
 }
 
-func (r *Runner) confirm(ctx context.Context, a earshot.Action, b *storage.Bucket, verifier string, out *Confirmed) (earshot.Leaf, error) {
+func (r *Runner) confirm(ctx context.Context, a earshot.Action, b *storage.Bucket, copies []*storage.Bucket, verifier string, out *Confirmed) (earshot.Leaf, error) {
 	keys := []string{a.Recording.ID.Key}
 	for _, c := range a.Companions {
 		if c.Fate == earshot.CompanionDelete {
@@ -93,6 +102,13 @@ func (r *Runner) confirm(ctx context.Context, a earshot.Action, b *storage.Bucke
 		if len(versions) > allowed {
 			result = "contradicted"
 		}
+	}
+	n, err := r.leftOfCopies(ctx, a, copies)
+	switch left += n; {
+	case n > 0:
+		result = "contradicted"
+	case err != nil && result == "confirmed":
+		result = "unknown"
 	}
 	switch result {
 	case "confirmed":

@@ -76,3 +76,31 @@ func unmarked(ctx context.Context, b *storage.Bucket, versions []storage.Version
 	}
 	return out, nil
 }
+
+// leftOfCopies counts what is there of copies that an action should have taken away.
+func (r *Runner) leftOfCopies(ctx context.Context, a earshot.Action, places []*storage.Bucket) (n int, err error) {
+	mark := ""
+	if a.Decision.Disposition == earshot.Redact {
+		mark = redactedMark(a)
+	}
+	keys := []string{a.Recording.ID.Key}
+	for _, c := range a.Companions {
+		if c.Fate != earshot.CompanionKeep {
+			keys = append(keys, c.ID.Key)
+		}
+	}
+	for _, place := range places {
+		for _, key := range keys {
+			versions, err := place.Versions(ctx, key)
+			if err == nil && mark != "" {
+				versions, err = unmarked(ctx, place, versions, mark)
+			}
+			if err != nil {
+				return n, err
+			}
+			// What was stored after the act is not the act's to answer for.
+			n += len(slices.DeleteFunc(versions, func(v storage.Version) bool { return v.StoredAt.After(a.SettledAt) }))
+		}
+	}
+	return n, nil
+}

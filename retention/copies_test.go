@@ -31,8 +31,12 @@ func TestCopiesGoToo(t *testing.T) {
 	}
 	p := w.mustStart()
 	defer p.stop()
-	if _, done := p.run(t); done.Deleted != 1 || done.Redacted != 1 {
+	_, done := p.run(t)
+	if done.Deleted != 1 || done.Redacted != 1 {
 		t.Fatalf("%+v", done)
+	}
+	if got, err := p.runner.Confirm(t.Context(), done.Run.ID, w.store(nil), "eyes"); err != nil || got.Confirmed != 2 {
+		t.Errorf("%+v, %v", got, err)
 	}
 	for key, want := range map[string]bool{old: false, "transcripts/old.json": false, "voiceprints/s1/old.bin": false, talk: false, "transcripts/talk.json": false, young: true, "events/talk.json": true} {
 		if there(key) != want {
