@@ -1,15 +1,9 @@
 package events
 
 import (
-	"bytes"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"hash"
 	"io"
 	"slices"
-	"strings"
 	"time"
 
 	"earshot"
@@ -466,101 +460,4 @@ func (ed *editor) quoted(s string) []byte {
 		return []byte(s)
 	}
 	return jsonText(s)
-}
-
-// pseudonyms replaces values by keyed ones. A pseudonym carries a check of its own, so that it is known
-// as ours and not replaced again.
-type pseudonyms struct {
-	mac   hash.Hash
-	known map[string]string
-}
-
-func newPseudonyms(key []byte) *pseudonyms {
-	return &pseudonyms{mac: hmac.New(sha256.New, key), known: map[string]string{}}
-}
-
-const pseudonymPrefix = "h1-"
-
-func (p *pseudonyms) sum(parts ...string) []byte {
-	p.mac.Reset()
-	for _, s := range parts {
-		p.mac.Write([]byte(s))
-		p.mac.Write([]byte{0})
-	}
-	return p.mac.Sum(nil)
-}
-
-// of gives the pseudonym of a value of a column: the same for the same value in the same column.
-func (p *pseudonyms) of(column string, value []byte) string {
-	id := column + "\x00" + string(value)
-	if known, ok := p.known[id]; ok {
-		return known
-	}
-	name := hex.EncodeToString(p.sum("earshot rows/1", column, string(value))[:16])
-	out := pseudonymPrefix + name + "-" + hex.EncodeToString(p.sum("earshot rows/1 check", name)[:4])
-	if len(p.known) < maxRemembered {
-		p.known[id] = out
-	}
-	return out
-}
-
-// ours reports whether a value is a pseudonym made with this key.
-func (p *pseudonyms) ours(value []byte) bool {
-	rest, ok := strings.CutPrefix(string(value), pseudonymPrefix)
-	if !ok {
-		return false
-	}
-	name, check, ok := strings.Cut(rest, "-")
-	return ok && len(name) == 32 && check == hex.EncodeToString(p.sum("earshot rows/1 check", name)[:4])
-}
-
-// Extract writes the rows of one subject as they are, with the header in CSV, and returns how many there
-// were.
-func Extract(dst io.Writer, src io.Reader, s Shape, who earshot.SubjectID) (rows int64, err error) {
-	e := Edit{Shape: s, RowEdit: earshot.RowEdit{Erase: []earshot.SubjectID{who}}}
-	if err := e.check(); err != nil {
-		return 0, err
-	}
-	in, _, err := newRowReader(src, s.Format == CSV)
-	if err != nil {
-		return 0, err
-	}
-	ed := newEditor(e)
-	ed.keep = func(...[]byte) error { return nil }
-	header := s.Format == CSV
-	for {
-		row, err := in.row()
-		switch {
-		case errors.Is(err, io.EOF):
-			return rows, nil
-		case err != nil:
-			return rows, err
-		case !header && blank(row):
-			continue
-		}
-		if header {
-			text, _ := ending(row)
-			if what := ed.table.header(text, &ed.cols, ed.needed()); what != "" {
-				return rows, in.fault(what)
-			}
-		} else {
-			before := ed.report.Erased
-			if what, err := ed.row(row); err != nil {
-				return rows, err
-			} else if what != "" {
-				return rows, in.fault(what)
-			}
-			if ed.report.Erased == before {
-				continue
-			}
-			rows++
-		}
-		header = false
-		if !bytes.HasSuffix(row, []byte("\n")) {
-			row = append(slices.Clone(row), '\n')
-		}
-		if _, err := dst.Write(row); err != nil {
-			return rows, err
-		}
-	}
 }
