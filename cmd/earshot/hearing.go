@@ -14,7 +14,9 @@ import (
 	"earshot/retention"
 	"earshot/voice"
 	"earshot/voice/ear"
+	"earshot/voice/outside"
 	"earshot/voice/pcm"
+	"earshot/voice/wyoming"
 )
 
 // HearingConfig says how recordings are listened to.
@@ -25,10 +27,43 @@ type HearingConfig struct {
 	// are taken for children).
 	Child   string `yaml:"child"`
 	Workers int    `yaml:"workers"` // recordings heard at once; default one for each core
-	Longest string `yaml:"longest"` // a longer recording is not listened to; default 30m
+	// Engines are asked for wake words besides.
+	Engines []EngineConfig `yaml:"engines"`
+	Longest string         `yaml:"longest"` // a longer recording is not listened to; default 30m
 	Timeout string `yaml:"timeout"` // for one recording; default 5m
 
 	longest, timeout time.Duration
+}
+
+// EngineConfig is one engine for wake words that is not ours: a Wyoming server, or a program that takes
+// samples (16 bit, 16 kHz, mono) and writes a line of JSON for each word.
+type EngineConfig struct {
+	Wyoming string   `yaml:"wyoming"` // HOST:PORT or unix:///PATH
+	Words   []string `yaml:"words"`   // the server's models
+	Command []string `yaml:"command"` // the program and its arguments; no shell
+	Version string   `yaml:"version"` // of the program and its models
+}
+
+func (c EngineConfig) open() (voice.Detector, error) {
+	switch {
+	case c.Wyoming != "" && len(c.Command) == 0:
+		return wyoming.New(wyoming.Options{Address: c.Wyoming, Names: c.Words})
+	case c.Wyoming == "" && len(c.Command) > 0:
+		return outside.New(outside.Options{Command: c.Command, Version: c.Version})
+	}
+	return nil, errors.New("hearing.engines: each has either wyoming (with words) or command")
+}
+
+func (h *HearingConfig) engines() ([]voice.Detector, error) {
+	var out []voice.Detector
+	for _, c := range h.Engines {
+		d, err := c.open()
+		if err != nil {
+			return nil, fmt.Errorf("hearing.engines: %w", err)
+		}
+		out = append(out, d)
+	}
+	return out, nil
 }
 
 func (h *HearingConfig) check() error {
@@ -66,8 +101,12 @@ func (c *Config) ear() (retention.Ear, error) {
 	if err != nil {
 		return nil, err
 	}
+	engines, err := c.Hearing.engines()
+	if err != nil {
+		return nil, err
+	}
 	return ear.New(ear.Options{
-		Words: words, Workers: c.Hearing.Workers, Longest: c.Hearing.longest, Timeout: c.Hearing.timeout,
+		Words: words, Engines: engines, Workers: c.Hearing.Workers, Longest: c.Hearing.longest, Timeout: c.Hearing.timeout,
 		Reading: voice.Reading{Evidential: c.Hearing.Child == "evidential"},
 	})
 }

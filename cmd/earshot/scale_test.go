@@ -45,7 +45,6 @@ type machines struct {
 	t      *testing.T
 	pg     *catalogtest.Postgres
 	app    *app
-	env    []string
 	bucket *storage.Bucket
 	due    map[string]bool // keys
 	said   []*bytes.Buffer

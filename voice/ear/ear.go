@@ -20,6 +20,9 @@ import (
 // Options of an Ear.
 type Options struct {
 	Words   []*voice.OwnWord // the operator's own wake words
+	// Engines that are not ours are asked besides. While one of them fails nothing is known of the
+	// recording: it is looked at again later.
+	Engines []voice.Detector
 	Reading voice.Reading
 	Workers int           // recordings heard at once; default one for each core
 	Longest time.Duration // a longer recording is not listened to; default 30 min
@@ -53,6 +56,9 @@ func New(o Options) (*Ear, error) {
 		e.version = l.Version()
 		e.idle <- l
 	}
+	for _, d := range o.Engines {
+		e.version += "+" + d.Name()
+	}
 	if o.Reading.Evidential {
 		e.version += "+evidential"
 	}
@@ -79,7 +85,18 @@ func (e *Ear) Hear(ctx context.Context, src io.ReaderAt, size int64) (voice.Hear
 		return voice.Heard{}, nil, e.late(ctx, err)
 	}
 	heard, err := l.Hear(timed, sound)
-	return heard, sound, e.late(ctx, err)
+	if err != nil {
+		return voice.Heard{}, nil, e.late(ctx, err)
+	}
+	for _, d := range e.o.Engines {
+		found, err := d.Detect(ctx, sound)
+		if err != nil {
+			return voice.Heard{}, nil, fmt.Errorf("listening with %s: %w", d.Name(), err)
+		}
+		heard.Join(found)
+	}
+	heard.Version = e.version
+	return heard, sound, nil
 }
 
 // late tells our own time limit from the end of the caller's context.

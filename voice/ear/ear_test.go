@@ -1,0 +1,76 @@
+package ear_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"testing"
+	"time"
+
+	"earshot"
+	"earshot/voice"
+	"earshot/voice/ear"
+)
+
+type engine struct {
+	found []voice.Wake
+	err   error
+}
+
+func (e engine) Name() string { return "engine" }
+
+func (e engine) Detect(context.Context, []float32) ([]voice.Wake, error) { return e.found, e.err }
+
+// silence is a WAV file.
+func silence(seconds int) []byte {
+	n := seconds * 16000 * 2
+	b := []byte("RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x80\x3e\x00\x00\x00\x7d\x00\x00\x02\x00\x10\x00data")
+	return append(binary.LittleEndian.AppendUint32(b, uint32(n)), make([]byte, n)...)
+}
+
+func TestAnEngineThatFailsLeavesNothingKnown(t *testing.T) {
+	word := voice.Wake{Word: "hey", Span: earshot.Span{Start: time.Second, End: 2 * time.Second}, Score: 1, Verdict: voice.Found}
+	for name, c := range map[string]struct {
+		engine engine
+		words  int
+		ok     bool
+	}{
+		"finds":    {engine{found: []voice.Wake{word}}, 1, true},
+		"nothing":  {engine{}, 0, true},
+		"fails":    {engine{err: errors.New("gone")}, 0, false},
+		"too late": {engine{err: context.DeadlineExceeded}, 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, err := ear.New(ear.Options{Workers: 1, Engines: []voice.Detector{c.engine}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			wav := silence(3)
+			facts, _, _, err := e.Listen(t.Context(), bytes.NewReader(wav), int64(len(wav)), time.Now())
+			if (err == nil) != c.ok {
+				t.Fatalf("%v", err)
+			}
+			for _, f := range facts {
+				if f.Kind == earshot.KindWake && len(f.Findings) != c.words {
+					t.Errorf("%d words", len(f.Findings))
+				}
+			}
+			if !c.ok && len(facts) > 0 {
+				t.Error("facts although an engine failed")
+			}
+		})
+	}
+}
+
+func TestALongRecordingIsNotHeardAtAll(t *testing.T) {
+	e, err := ear.New(ear.Options{Workers: 1, Longest: 2 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wav := silence(3)
+	facts, why, ok, err := e.Listen(t.Context(), bytes.NewReader(wav), int64(len(wav)), time.Now())
+	if err != nil || ok || why == "" || len(facts) > 0 {
+		t.Errorf("%v, %q, %v, %v", facts, why, ok, err)
+	}
+}
