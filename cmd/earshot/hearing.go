@@ -30,7 +30,7 @@ type HearingConfig struct {
 	// Engines are asked for wake words besides.
 	Engines []EngineConfig `yaml:"engines"`
 	Longest string         `yaml:"longest"` // a longer recording is not listened to; default 30m
-	Timeout string `yaml:"timeout"` // for one recording; default 5m
+	Timeout string         `yaml:"timeout"` // for one recording; default 5m
 
 	longest, timeout time.Duration
 }

@@ -19,7 +19,10 @@ import (
 
 // Options of an Ear.
 type Options struct {
-	Words   []*voice.OwnWord // the operator's own wake words
+	Words []*voice.OwnWord // the operator's own wake words
+	// Detectors are asked for wake words besides. If one of them fails, nothing is known of wake words
+	// that the others did not find.
+	Detectors []voice.Detector
 	// Engines that are not ours are asked besides. While one of them fails nothing is known of the
 	// recording: it is looked at again later.
 	Engines []voice.Detector
@@ -59,6 +62,9 @@ func New(o Options) (*Ear, error) {
 	for _, d := range o.Engines {
 		e.version += "+" + d.Name()
 	}
+	for _, d := range o.Detectors {
+		e.version += "+" + d.Name()
+	}
 	if o.Reading.Evidential {
 		e.version += "+evidential"
 	}
@@ -68,35 +74,51 @@ func New(o Options) (*Ear, error) {
 // Version names all that answers hang on: with another version, listen again.
 func (e *Ear) Version() string { return e.version }
 
-// Hear gives what is heard in a recording, and the sound itself, mono and at [voice.Rate]. What cannot
-// be heard is [pcm.ErrUnheard].
-func (e *Ear) Hear(ctx context.Context, src io.ReaderAt, size int64) (voice.Heard, []float32, error) {
+// Heard is what was heard in a recording.
+type Heard struct {
+	voice.Heard
+	Sound []float32 // mono, at [voice.Rate]
+	// Failed says which of the other detectors did not answer, and why; empty where all did.
+	Failed string
+}
+
+// Hear gives what is heard in a recording. What cannot be heard is [pcm.ErrUnheard].
+func (e *Ear) Hear(ctx context.Context, src io.ReaderAt, size int64) (Heard, error) {
+	timed, cancel := context.WithTimeout(ctx, e.o.Timeout)
+	defer cancel()
+	heard, err := e.own(timed, src, size)
+	if err != nil {
+		return Heard{}, e.late(ctx, err)
+	}
+	for _, d := range e.o.Detectors { // they have time limits of their own
+		found, err := d.Detect(ctx, heard.Sound)
+		if ctx.Err() != nil {
+			return Heard{}, fmt.Errorf("listening: %w", ctx.Err())
+		}
+		if err != nil {
+			heard.Failed = fmt.Sprintf("the detector %s did not answer: %s", d.Name(), err)
+			continue
+		}
+		heard.Join(found)
+	}
+	return heard, nil
+}
+
+// own decodes and hears with the built-in networks, on one of the workers.
+func (e *Ear) own(ctx context.Context, src io.ReaderAt, size int64) (Heard, error) {
 	var l *voice.Listener
 	select {
 	case l = <-e.idle:
 	case <-ctx.Done():
-		return voice.Heard{}, nil, ctx.Err()
+		return Heard{}, ctx.Err()
 	}
 	defer func() { e.idle <- l }()
-	timed, cancel := context.WithTimeout(ctx, e.o.Timeout)
-	defer cancel()
-	sound, err := pcm.All(timed, src, size, e.o.Longest)
+	sound, err := pcm.All(ctx, src, size, e.o.Longest)
 	if err != nil {
-		return voice.Heard{}, nil, e.late(ctx, err)
+		return Heard{}, err
 	}
-	heard, err := l.Hear(timed, sound)
-	if err != nil {
-		return voice.Heard{}, nil, e.late(ctx, err)
-	}
-	for _, d := range e.o.Engines {
-		found, err := d.Detect(ctx, sound)
-		if err != nil {
-			return voice.Heard{}, nil, fmt.Errorf("listening with %s: %w", d.Name(), err)
-		}
-		heard.Join(found)
-	}
-	heard.Version = e.version
-	return heard, sound, nil
+	heard, err := l.Hear(ctx, sound)
+	return Heard{Heard: heard, Sound: sound}, err
 }
 
 // late tells our own time limit from the end of the caller's context.
@@ -108,18 +130,22 @@ func (e *Ear) late(ctx context.Context, err error) error {
 }
 
 // Listen gives what is heard as facts. ok is false where the recording cannot be heard, why says why:
-// that is no evidence that nothing was said.
+// that is no evidence that nothing was said. Where a detector failed and no wake word was found, that
+// fact is missing, why says why, and another try may mend it.
 func (e *Ear) Listen(ctx context.Context, src io.ReaderAt, size int64, at time.Time) (facts []earshot.Listening, why string, ok bool, err error) {
-	heard, _, err := e.Hear(ctx, src, size)
+	heard, err := e.Hear(ctx, src, size)
 	if errors.Is(err, pcm.ErrUnheard) {
 		return nil, err.Error(), false, nil
 	}
 	if err != nil {
 		return nil, "", false, err
 	}
-	facts = heard.Listenings(at, e.o.Reading)
-	for i := range facts {
-		facts[i].Detector = e.version
+	for _, l := range heard.Listenings(at, e.o.Reading) {
+		if l.Kind == earshot.KindWake && heard.Failed != "" && len(l.Findings) == 0 {
+			continue
+		}
+		l.Detector = e.version
+		facts = append(facts, l)
 	}
-	return facts, "", true, nil
+	return facts, heard.Failed, true, nil
 }
