@@ -2,8 +2,10 @@ package retention
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -12,12 +14,14 @@ import (
 	"earshot"
 	"earshot/storage"
 	"earshot/storage/catalog"
+	"earshot/voice"
 )
 
 // Ear hears recordings.
 type Ear interface {
 	// Listen gives facts of every kind that can be told. ok is false where the recording cannot be
-	// heard, and why says why; err is for what another try may mend.
+	// heard, and why says why; with ok, why says why a kind is missing, which is tried again by the next
+	// plan. err is for what ended the listening and another try may mend.
 	Listen(ctx context.Context, src io.ReaderAt, size int64, at time.Time) (facts []earshot.Listening, why string, ok bool, err error)
 	// Version names all that answers hang on.
 	Version() string
@@ -53,34 +57,90 @@ func (r *Runner) forget(k *catalog.Known) {
 }
 
 // listen hears the recording once, for every kind of fact, and keeps what was heard with the version
-// that heard it. What was written about the wake word stays, and is joined with what is heard. What
+// that heard it. What was written about the wake word is read first and joined with what is heard. What
 // cannot be heard stays unknown, with the reason.
 func (r *Runner) listen(ctx context.Context, b *storage.Bucket, out *resolved, at time.Time) error {
 	k := &out.known
-	if k.Unheard != nil {
+	said, err := r.written(ctx, b, k, at)
+	if err != nil && !errors.Is(err, voice.ErrSilent) && !errors.Is(err, errUnreadable) {
+		return err
+	}
+	unreadable := errors.Is(err, errUnreadable)
+	switch {
+	case k.Unheard != nil:
 		r.unheard(k, k.Unheard.Why)
 		return nil
-	}
-	if len(k.Erased) > 0 {
+	case len(k.Erased) > 0:
 		r.unheard(k, "part of it has been erased, and its times are no longer those of the recording")
 		return nil
-	}
-	if k.Recording.Size > maxListen {
+	case k.Recording.Size > maxListen:
 		r.unheard(k, fmt.Sprintf("it has more than %d bytes", maxListen))
 		return nil
 	}
+	facts, why, ok, err := r.fetchAndHear(ctx, b, out, at)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		r.unheard(k, why)
+		return nil
+	}
+	heard := maps.Clone(k.Heard)
+	if heard == nil {
+		heard = map[earshot.Kind]earshot.Listening{}
+	}
+	for _, l := range facts {
+		l.Detector = earMark + r.o.Ear.Version()
+		if l.Kind == earshot.KindWake {
+			var doubt string
+			if l, doubt = weigh(k.Heard[l.Kind], said, unreadable, l); doubt != "" {
+				_ = deaf(k, l.Kind, doubt)
+				continue
+			}
+		}
+		heard[l.Kind] = l
+	}
+	k.Heard = heard
+	if why == "" {
+		why = "too little was heard to judge"
+	}
+	for _, kind := range []earshot.Kind{earshot.KindWake, earshot.KindChild, earshot.KindSpeech} {
+		if _, ok := heard[kind]; !ok && k.Deaf[kind] == "" {
+			_ = deaf(k, kind, why)
+		}
+	}
+	return nil
+}
+
+// weigh puts what was heard of the wake word against what was written: a place in a fact, or a statement
+// without one. With a doubt nothing is known: silence is an accident only if nobody says otherwise.
+func weigh(written earshot.Listening, said voice.Statement, unreadable bool, heard earshot.Listening) (l earshot.Listening, doubt string) {
+	if written.Detector != "" && !strings.Contains(written.Detector, earMark) {
+		return join(written, heard), ""
+	}
+	if why, ok := said.Against(heard); !ok {
+		return heard, why
+	}
+	if unreadable && len(heard.Findings) == 0 {
+		return heard, "no wake word is heard, and " + errUnreadable.Error()
+	}
+	return heard, ""
+}
+
+// fetchAndHear fetches the version that was seen, and no other, into a file without a name.
+func (r *Runner) fetchAndHear(ctx context.Context, b *storage.Bucket, out *resolved, at time.Time) (facts []earshot.Listening, why string, ok bool, err error) {
 	if out.head == nil {
 		if err := r.askHead(ctx, b, out); err != nil {
-			return err
+			return nil, "", false, err
 		}
 	}
 	f, err := os.CreateTemp(r.o.Spool, "earshot-spool-")
 	if err != nil {
-		return fmt.Errorf("making a spool file: %w", err)
+		return nil, "", false, fmt.Errorf("making a spool file: %w", err)
 	}
 	defer f.Close()
 	if err := os.Remove(f.Name()); err != nil {
-		return fmt.Errorf("making a spool file: %w", err)
+		return nil, "", false, fmt.Errorf("making a spool file: %w", err)
 	}
 	reset := func() error {
 		_, err := f.Seek(0, io.SeekStart)
@@ -90,34 +150,9 @@ func (r *Runner) listen(ctx context.Context, b *storage.Bucket, out *resolved, a
 		return err
 	}
 	if err := b.Fetch(ctx, out.head.ID, out.head.ETag, f, reset); err != nil {
-		return err
+		return nil, "", false, err
 	}
-	facts, why, ok, err := r.o.Ear.Listen(ctx, f, out.head.Size, at)
-	if err != nil {
-		return err
-	}
-	if !ok {
-		r.unheard(k, why)
-		return nil
-	}
-	heard := map[earshot.Kind]earshot.Listening{}
-	for kind, l := range k.Heard {
-		heard[kind] = l
-	}
-	for _, l := range facts {
-		l.Detector = earMark + r.o.Ear.Version()
-		if written, ok := k.Heard[l.Kind]; ok {
-			l = join(written, l)
-		}
-		heard[l.Kind] = l
-	}
-	k.Heard = heard
-	for _, kind := range []earshot.Kind{earshot.KindWake, earshot.KindChild, earshot.KindSpeech} {
-		if _, ok := heard[kind]; !ok && k.Deaf[kind] == "" {
-			_ = deaf(k, kind, "too little was heard to judge")
-		}
-	}
-	return nil
+	return r.o.Ear.Listen(ctx, f, out.head.Size, at)
 }
 
 // unheard makes every kind that nobody wrote about one that is not known.
@@ -130,9 +165,41 @@ func (r *Runner) unheard(k *catalog.Known, why string) {
 	}
 }
 
+// written reads what was written about the wake word, once: metadata first, then events. A word with a
+// place becomes a fact. [voice.ErrSilent] and [errUnreadable] say that there is none.
+func (r *Runner) written(ctx context.Context, b *storage.Bucket, k *catalog.Known, at time.Time) (voice.Statement, error) {
+	if _, ok := k.Heard[earshot.KindWake]; ok {
+		return voice.Statement{}, nil
+	}
+	names, labels := r.layout.meta, k.Recording.Labels
+	l, err := voice.WakeFromMilliseconds(labels[names.WakeStart], labels[names.WakeEnd], labels[names.WakeWord], at)
+	var said voice.Statement
+	if errors.Is(err, voice.ErrSilent) {
+		if said, err = r.eventWake(ctx, b, k.Recording.ID.Key); err == nil {
+			var placed bool
+			if l, placed = said.Listening(at); !placed {
+				return said, nil
+			}
+		}
+	} else if err != nil {
+		err = fmt.Errorf("%w: %w", errUnreadable, err)
+	}
+	if err != nil {
+		return said, err
+	}
+	heard := maps.Clone(k.Heard)
+	if heard == nil {
+		heard = map[earshot.Kind]earshot.Listening{}
+	}
+	heard[earshot.KindWake] = l
+	k.Heard = heard
+	return said, nil
+}
+
 // join makes one listening of what was written about the recording and what was heard in it: words
 // that overlap become one, as wide as both, so that erasing it erases the word wherever it is; and
-// where one knows of a word that the other does not, that is said.
+// where one knows of a word that the other does not, that is said. What was written as a moment gives way
+// to the places that are heard around it.
 func join(written, heard earshot.Listening) earshot.Listening {
 	out := written
 	out.Detector = written.Detector + "+" + heard.Detector
@@ -147,7 +214,11 @@ func join(written, heard earshot.Listening) earshot.Listening {
 		for i := range written.Findings {
 			w := &out.Findings[i]
 			if h.Span.Start < w.Span.End && w.Span.Start < h.Span.End {
-				w.Span = earshot.Span{Start: min(w.Span.Start, h.Span.Start), End: max(w.Span.End, h.Span.End)}
+				if written.Loose && out.Loose {
+					w.Span, out.Loose = h.Span, false
+				} else {
+					w.Span = earshot.Span{Start: min(w.Span.Start, h.Span.Start), End: max(w.Span.End, h.Span.End)}
+				}
 				met = true
 			}
 		}

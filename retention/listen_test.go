@@ -2,6 +2,7 @@ package retention_test
 
 import (
 	"context"
+	"encoding/binary"
 	"io"
 	"os"
 	"os/exec"
@@ -134,6 +135,98 @@ func TestWhatIsWrittenAndWhatIsHeardAreBothErased(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A recording that was begun by a tap, or of which the device says that it detected a word without saying
+// where, is no accident though no wake word is heard in it.
+func TestSilenceIsNoAccidentWhereTheDeviceSaysOtherwise(t *testing.T) {
+	const accidents = `
+apiVersion: earshot/v1
+kind: Policy
+metadata: {name: household, owner: a@example.org}
+spec:
+  scope: {bucket: BUCKET, prefix: clips/}
+  rules:
+    - {name: child, when: child.probability > 0.9, then: delete}
+    - {name: accident, when: wake.listened && !wake.found, then: delete}
+  otherwise: keep
+`
+	recognize := func(initiator string) string {
+		return `{"event":{"header":{"namespace":"SpeechRecognizer","name":"Recognize"},"payload":{"initiator":` + initiator + `}}}`
+	}
+	for name, c := range map[string]struct {
+		event   string
+		heard   earshot.Listening
+		actions int64
+		deaf    bool
+	}{
+		"noEvent":          {"", earshot.Listening{Kind: earshot.KindWake}, 1, false},
+		"tap":              {recognize(`{"type":"TAP"}`), earshot.Listening{Kind: earshot.KindWake}, 0, true},
+		"noPreroll":        {recognize(`{"type":"WAKEWORD","payload":{"wakeWord":"ALEXA"}}`), earshot.Listening{Kind: earshot.KindWake}, 0, true},
+		"hermes":           {`{"modelId":"alexa","siteId":"kitchen"}`, earshot.Listening{Kind: earshot.KindWake}, 0, true},
+		"unreadable":       {`{"event":`, earshot.Listening{Kind: earshot.KindWake}, 0, true},
+		"tapButHeard":      {recognize(`{"type":"TAP"}`), wakeAt(1, 2), 0, false},
+		"unreadableHeard":  {`{"event":`, wakeAt(1, 2), 0, false},
+		"indicesNotHeard":  {recognize(`{"type":"WAKEWORD","payload":{"wakeWordIndices":{"startIndexInSamples":8000,"endIndexInSamples":9000},"wakeWord":"ALEXA"}}`), earshot.Listening{Kind: earshot.KindWake}, 0, false},
+		"emptyCompanion":   {`{}`, earshot.Listening{Kind: earshot.KindWake}, 1, false},
+		"momentAndNothing": {`{"type":"detection","data":{"name":"alexa","timestamp":100}}`, earshot.Listening{Kind: earshot.KindWake}, 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			// The child's rule is asked first: what is heard then must not stand against the event.
+			e := &someEar{version: "1", facts: []earshot.Listening{c.heard, {Kind: earshot.KindChild, Score: 0.1}, {Kind: earshot.KindSpeech}}}
+			w := newWorld(t, storagetest.Embedded(t), true, false)
+			w.policy, w.ear = strings.ReplaceAll(accidents, "BUCKET", w.name), e
+			if _, err := w.plain.Put(t.Context(), "clips/s1/a.wav", silence(1), "audio/wav", nil, nil); err != nil {
+				t.Fatal(err)
+			}
+			if c.event != "" {
+				if _, err := w.plain.Put(t.Context(), "events/a.json", []byte(c.event), "application/json", nil, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			p := w.mustStart()
+			t.Cleanup(p.stop)
+			got, err := p.plan(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			row, err := p.db.Recording(t.Context(), w.name, "clips/s1/a.wav")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, known := row.Heard[earshot.KindWake]
+			if int64(got.Run.Actions) != c.actions || known == c.deaf {
+				t.Errorf("%d actions, known %v, want %d and %v: %+v", got.Run.Actions, known, c.actions, !c.deaf, row)
+			}
+		})
+	}
+}
+
+// What an assistant wrote as a moment gives way to the place that is heard round it.
+func TestAMomentGivesWayToAPlace(t *testing.T) {
+	e := &someEar{version: "1", facts: []earshot.Listening{wakeAt(300*time.Millisecond, 500*time.Millisecond), {Kind: earshot.KindChild, Score: 0.1}}}
+	w, p := listening(t, e, false)
+	if _, err := w.plain.Put(t.Context(), "events/a.json", []byte(`{"type":"detection","data":{"name":"alexa","timestamp":600}}`), "application/json", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.plan(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	row, err := p.db.Recording(t.Context(), w.name, "clips/s1/a.wav")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := row.Heard[earshot.KindWake]
+	if want := (earshot.Span{Start: 300 * time.Millisecond, End: 500 * time.Millisecond}); l.Loose || len(l.Findings) != 1 || l.Findings[0].Span != want {
+		t.Errorf("got %+v, want %s", l, want)
+	}
+}
+
+// silence is a WAV file.
+func silence(seconds int) []byte {
+	n := seconds * 32000
+	b := []byte("RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x80\x3e\x00\x00\x00\x7d\x00\x00\x02\x00\x10\x00data")
+	return append(binary.LittleEndian.AppendUint32(b, uint32(n)), make([]byte, n)...)
 }
 
 // TestRealSoundIsHeardAndRedacted lets the built-in networks find a spoken wake word behind a second

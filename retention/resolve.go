@@ -210,39 +210,28 @@ func headBelowMarkers(ctx context.Context, b *storage.Bucket, key string) (stora
 }
 
 // askWake looks for what the assistant itself wrote about the wake word: an event companion, or the
-// object's metadata. What it does not say stays unknown.
+// object's metadata. What it does not say stays unknown, unless it can be heard.
 func (r *Runner) askWake(ctx context.Context, b *storage.Bucket, out *resolved, at time.Time) error {
-	k := &out.known
-	names, labels := r.layout.meta, k.Recording.Labels
-	l, err := voice.WakeFromMilliseconds(labels[names.WakeStart], labels[names.WakeEnd], labels[names.WakeWord], at)
-	if errors.Is(err, voice.ErrSilent) {
-		l, err = r.eventWake(ctx, b, k.Recording.ID.Key, at)
-	}
-	if err == nil {
-		if k.Heard == nil {
-			k.Heard = map[earshot.Kind]earshot.Listening{}
-		}
-		k.Heard[earshot.KindWake] = l
-	} else if !errors.Is(err, voice.ErrSilent) && !errors.Is(err, errUnreadable) {
-		return err
-	}
 	if r.o.Ear != nil { // it verifies what was written, and hears what was not
 		return r.listen(ctx, b, out, at)
 	}
+	k := &out.known
+	_, err := r.written(ctx, b, k, at)
 	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, voice.ErrSilent):
-		return deaf(k, earshot.KindWake, "neither the event nor the metadata says where the wake word is, and no detector is configured")
 	case errors.Is(err, errUnreadable):
 		return deaf(k, earshot.KindWake, err.Error())
+	case err != nil && !errors.Is(err, voice.ErrSilent):
+		return err
 	}
-	return err
+	if _, ok := k.Heard[earshot.KindWake]; !ok {
+		return deaf(k, earshot.KindWake, "neither the event nor the metadata says where the wake word is, and no detector is configured")
+	}
+	return nil
 }
 
 var errUnreadable = errors.New("what the assistant wrote about the wake word cannot be read")
 
-func (r *Runner) eventWake(ctx context.Context, b *storage.Bucket, key string, at time.Time) (earshot.Listening, error) {
+func (r *Runner) eventWake(ctx context.Context, b *storage.Bucket, key string) (voice.Statement, error) {
 	for _, c := range r.layout.companionKeys(key) {
 		if c.Class != "event" {
 			continue
@@ -252,15 +241,15 @@ func (r *Runner) eventWake(ctx context.Context, b *storage.Bucket, key string, a
 			continue
 		}
 		if err != nil {
-			return earshot.Listening{}, fmt.Errorf("reading an event: %w", err)
+			return voice.Statement{}, fmt.Errorf("reading an event: %w", err)
 		}
-		l, err := voice.WakeFromAVS(text, at)
+		s, err := voice.ReadEvent(text)
 		if err != nil && !errors.Is(err, voice.ErrSilent) {
-			return l, fmt.Errorf("%w: %w", errUnreadable, err)
+			return s, fmt.Errorf("%w: %w", errUnreadable, err)
 		}
-		return l, err
+		return s, err
 	}
-	return earshot.Listening{}, voice.ErrSilent
+	return voice.Statement{}, voice.ErrSilent
 }
 
 // findCompanions looks which companions a recording has.

@@ -27,43 +27,13 @@ type HearingConfig struct {
 	// are taken for children).
 	Child   string `yaml:"child"`
 	Workers int    `yaml:"workers"` // recordings heard at once; default one for each core
-	// Engines are asked for wake words besides.
-	Engines []EngineConfig `yaml:"engines"`
-	Longest string         `yaml:"longest"` // a longer recording is not listened to; default 30m
-	Timeout string         `yaml:"timeout"` // for one recording; default 5m
+	Longest string `yaml:"longest"` // a longer recording is not listened to; default 30m
+	Timeout string `yaml:"timeout"` // for one recording; default 5m
+	// Detectors are asked for wake words besides. If one fails, nothing is known of the wake word in
+	// recordings in which none was found.
+	Detectors []DetectorConfig `yaml:"detectors"`
 
 	longest, timeout time.Duration
-}
-
-// EngineConfig is one engine for wake words that is not ours: a Wyoming server, or a program that takes
-// samples (16 bit, 16 kHz, mono) and writes a line of JSON for each word.
-type EngineConfig struct {
-	Wyoming string   `yaml:"wyoming"` // HOST:PORT or unix:///PATH
-	Words   []string `yaml:"words"`   // the server's models
-	Command []string `yaml:"command"` // the program and its arguments; no shell
-	Version string   `yaml:"version"` // of the program and its models
-}
-
-func (c EngineConfig) open() (voice.Detector, error) {
-	switch {
-	case c.Wyoming != "" && len(c.Command) == 0:
-		return wyoming.New(wyoming.Options{Address: c.Wyoming, Names: c.Words})
-	case c.Wyoming == "" && len(c.Command) > 0:
-		return outside.New(outside.Options{Command: c.Command, Version: c.Version})
-	}
-	return nil, errors.New("hearing.engines: each has either wyoming (with words) or command")
-}
-
-func (h *HearingConfig) engines() ([]voice.Detector, error) {
-	var out []voice.Detector
-	for _, c := range h.Engines {
-		d, err := c.open()
-		if err != nil {
-			return nil, fmt.Errorf("hearing.engines: %w", err)
-		}
-		out = append(out, d)
-	}
-	return out, nil
 }
 
 func (h *HearingConfig) check() error {
@@ -89,26 +59,78 @@ func (h *HearingConfig) check() error {
 		}
 		*v.to = d
 	}
+	for i := range h.Detectors {
+		if err := h.Detectors[i].check(); err != nil {
+			return fmt.Errorf("hearing.detectors[%d]: %w", i, err)
+		}
+	}
 	return nil
 }
 
-// ear makes what the configuration says hears, with the operator's own words; nil for none.
+// DetectorConfig is an engine for wake words that is asked besides the built-in one: a server, or a
+// program.
+type DetectorConfig struct {
+	Wyoming string   `yaml:"wyoming"` // HOST:PORT or unix:///PATH of a server that speaks the Wyoming protocol
+	Words   []string `yaml:"words"`   // the server's models
+	Command []string `yaml:"command"` // a program: sound on its standard input, JSON Lines out; see docs/json.md
+	Version string   `yaml:"version"` // of the program or the server's models: a change makes recordings be heard anew
+	Timeout string   `yaml:"timeout"` // for one recording; default 1m
+
+	timeout time.Duration
+}
+
+func (d *DetectorConfig) check() (err error) {
+	switch {
+	case (d.Wyoming == "") == (len(d.Command) == 0):
+		return errors.New("give wyoming or command")
+	case d.Wyoming != "" && len(d.Words) == 0:
+		return errors.New("words is missing: the names of the server's models, for without them it answers for another")
+	case d.Wyoming == "" && len(d.Words) > 0:
+		return errors.New("words is for wyoming; a program gets them as arguments")
+	}
+	if d.Timeout != "" {
+		d.timeout, err = policies.ParseLength(d.Timeout)
+	}
+	return err
+}
+
+// make makes the detector.
+func (d *DetectorConfig) make() (voice.Detector, error) {
+	if d.Wyoming != "" {
+		return wyoming.New(wyoming.Options{Address: d.Wyoming, Names: d.Words, Version: d.Version, Timeout: d.timeout})
+	}
+	return outside.New(outside.Options{Command: d.Command, Version: d.Version, Timeout: d.timeout})
+}
+
+// earOptions is what the configuration says of hearing, with the operator's own words.
+func (c *Config) earOptions() (o ear.Options, err error) {
+	o = ear.Options{
+		Workers: c.Hearing.Workers, Longest: c.Hearing.longest, Timeout: c.Hearing.timeout,
+		Reading: voice.Reading{Evidential: c.Hearing.Child == "evidential"},
+	}
+	if o.Words, err = loadWords(filepath.Join(c.dir, wordsFolder)); err != nil {
+		return o, err
+	}
+	for i := range c.Hearing.Detectors {
+		d, err := c.Hearing.Detectors[i].make()
+		if err != nil {
+			return o, fmt.Errorf("hearing.detectors[%d]: %w", i, err)
+		}
+		o.Detectors = append(o.Detectors, d)
+	}
+	return o, nil
+}
+
+// ear makes what the configuration says hears; nil for none.
 func (c *Config) ear() (retention.Ear, error) {
 	if c.Hearing.Detector == "none" {
 		return nil, nil
 	}
-	words, err := loadWords(filepath.Join(c.dir, wordsFolder))
+	o, err := c.earOptions()
 	if err != nil {
 		return nil, err
 	}
-	engines, err := c.Hearing.engines()
-	if err != nil {
-		return nil, err
-	}
-	return ear.New(ear.Options{
-		Words: words, Engines: engines, Workers: c.Hearing.Workers, Longest: c.Hearing.longest, Timeout: c.Hearing.timeout,
-		Reading: voice.Reading{Evidential: c.Hearing.Child == "evidential"},
-	})
+	return ear.New(o)
 }
 
 // lookedAt is what is heard in one recording, for a person to look at.
@@ -116,28 +138,33 @@ type lookedAt struct {
 	heard   voice.Heard
 	sound   []float32
 	unheard string // why not, if not
+	failed  string // which other detector did not answer
+	by      string // who heard it
 }
 
-// lookAt listens to a recording with the built-in networks, and with the own words of the installation
-// where there is one.
+// lookAt listens to a recording with the built-in networks, and with the own words and detectors of the
+// installation where there is one.
 func (a *app) lookAt(ctx context.Context, src *source) (lookedAt, error) {
-	var words []*voice.OwnWord
-	if dir, err := a.wordsDir(); err == nil {
-		if words, err = loadWords(dir); err != nil {
-			return lookedAt{}, err
-		}
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return lookedAt{}, err
+	var o ear.Options
+	c, err := a.config()
+	if err == nil {
+		o, err = c.earOptions()
+	} else if errors.Is(err, fs.ErrNotExist) {
+		err = nil
 	}
-	e, err := ear.New(ear.Options{Words: words, Workers: 1})
 	if err != nil {
 		return lookedAt{}, err
 	}
-	heard, sound, err := e.Hear(ctx, src, src.size)
+	o.Workers = 1
+	e, err := ear.New(o)
+	if err != nil {
+		return lookedAt{}, err
+	}
+	heard, err := e.Hear(ctx, src, src.size)
 	if errors.Is(err, pcm.ErrUnheard) {
 		return lookedAt{unheard: err.Error()}, nil
 	}
-	return lookedAt{heard: heard, sound: sound}, err
+	return lookedAt{heard: heard.Heard, sound: heard.Sound, failed: heard.Failed, by: e.Version()}, err
 }
 
 // beside gives the spans that a rule would erase, counted from the wake words that are heard.

@@ -23,13 +23,10 @@ type Options struct {
 	// Detectors are asked for wake words besides. If one of them fails, nothing is known of wake words
 	// that the others did not find.
 	Detectors []voice.Detector
-	// Engines that are not ours are asked besides. While one of them fails nothing is known of the
-	// recording: it is looked at again later.
-	Engines []voice.Detector
-	Reading voice.Reading
-	Workers int           // recordings heard at once; default one for each core
-	Longest time.Duration // a longer recording is not listened to; default 30 min
-	Timeout time.Duration // for one recording; default 5 min
+	Reading   voice.Reading
+	Workers   int           // recordings heard at once; default one for each core
+	Longest   time.Duration // a longer recording is not listened to; default 30 min
+	Timeout   time.Duration // for one recording; default 5 min
 }
 
 // Ear hears recordings. It is safe for concurrent use.
@@ -58,9 +55,6 @@ func New(o Options) (*Ear, error) {
 		}
 		e.version = l.Version()
 		e.idle <- l
-	}
-	for _, d := range o.Engines {
-		e.version += "+" + d.Name()
 	}
 	for _, d := range o.Detectors {
 		e.version += "+" + d.Name()

@@ -21,6 +21,7 @@ import (
 type Options struct {
 	Address string        // HOST:PORT, tcp://HOST:PORT or unix:///PATH; the usual port is 10400
 	Names   []string      // the server's models; at least one
+	Version string        // of the models: with another version recordings are heard anew
 	Timeout time.Duration // for one recording; default one minute
 }
 
@@ -47,8 +48,14 @@ func New(o Options) (*Client, error) {
 	return c, nil
 }
 
-// Name is wyoming and the models that are asked for.
-func (c *Client) Name() string { return "wyoming:" + strings.Join(c.o.Names, "+") }
+// Name is wyoming and the models that are asked for, with their version.
+func (c *Client) Name() string {
+	name := "wyoming:" + strings.Join(c.o.Names, ",")
+	if c.o.Version != "" {
+		name += "/" + c.o.Version
+	}
+	return name
+}
 
 // chunk is how much sound is sent at once: openWakeWord's own step, in which it counts time.
 const (
