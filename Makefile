@@ -2,7 +2,7 @@
 export CGO_ENABLED = 0
 PKGS = ./...
 
-.PHONY: test-scale test tools unit race lint check fuzz bench bench-events bench-redact bench-log interop kills golden samples
+.PHONY: train tune-voice eval-voice test-scale test tools unit race lint check fuzz bench bench-events bench-redact bench-log interop kills golden samples
 
 test: tools unit interop ## everything that must pass
 
@@ -45,6 +45,21 @@ kills: ## the kill -9 loop for longer
 
 test-scale: ## three workers, kills, and PostgreSQL restarts over many recordings: EARSHOT_SCALE=200000 takes hours on two cores
 	EARSHOT_SCALE=$${EARSHOT_SCALE:-20000} go test -timeout 10h -run TestManyMachines -v ./cmd/earshot
+
+train: ## the networks of voice/models anew, from ../shared/data with fixed seeds: hours on two cores
+	go run ./voice/internal/train -seed 1 wake
+	go run ./voice/internal/train -seed 2 wake
+	go run ./voice/internal/train -seed 3 -steps 3000 wake
+	go run ./voice/internal/train -steps 1200 child
+	go run ./voice/internal/train -steps 1200 -fold 5 child
+
+tune-voice: ## thresholds and calibrations, from speakers that the networks have not heard
+	go run ./voice/internal/train tune
+
+eval-voice: ## every figure of docs/voice.md, with intervals; child voices need the scores that make train leaves in .cache
+	go run ./voice/internal/train measure-wake
+	go run ./voice/internal/train measure-child
+	go run ./voice/internal/train measure-own
 
 golden:
 	go test ./policies ./cmd/earshot -update
