@@ -67,8 +67,11 @@ func (r *Runner) listen(ctx context.Context, b *storage.Bucket, out *resolved, a
 	}
 	unreadable := errors.Is(err, errUnreadable)
 	switch {
-	case k.Unheard != nil:
+	case k.Unheard != nil && k.Unheard.Why != "":
 		r.unheard(k, k.Unheard.Why)
+		return nil
+	case k.Unheard != nil:
+		r.unsure(k, said, unreadable)
 		return nil
 	case len(k.Erased) > 0:
 		r.unheard(k, "part of it has been erased, and its times are no longer those of the recording")
@@ -89,27 +92,62 @@ func (r *Runner) listen(ctx context.Context, b *storage.Bucket, out *resolved, a
 	if heard == nil {
 		heard = map[earshot.Kind]earshot.Listening{}
 	}
+	rest := &catalog.Unheard{Version: r.o.Ear.Version(), Kinds: map[earshot.Kind]string{}}
 	for _, l := range facts {
 		l.Detector = earMark + r.o.Ear.Version()
 		if l.Kind == earshot.KindWake {
-			var doubt string
-			if l, doubt = weigh(k.Heard[l.Kind], said, unreadable, l); doubt != "" {
-				_ = deaf(k, l.Kind, doubt)
+			if _, placed := k.Heard[l.Kind]; !placed {
+				rest.Wake = &l // until it is weighed
 				continue
 			}
+			l = join(k.Heard[l.Kind], l)
 		}
 		heard[l.Kind] = l
 	}
 	k.Heard = heard
-	if why == "" {
-		why = "too little was heard to judge"
+	for _, kind := range kinds {
+		if _, ok := heard[kind]; ok || kind == earshot.KindWake && rest.Wake != nil {
+			continue
+		}
+		rest.Kinds[kind] = "too little was heard to judge"
+		if why != "" {
+			rest.Kinds[kind] = why
+		}
 	}
-	for _, kind := range []earshot.Kind{earshot.KindWake, earshot.KindChild, earshot.KindSpeech} {
-		if _, ok := heard[kind]; !ok && k.Deaf[kind] == "" {
+	k.Unheard = rest
+	r.unsure(k, said, unreadable)
+	if why != "" {
+		k.Unheard = nil // a detector that failed is asked again
+	}
+	return nil
+}
+
+// kinds are all kinds of listening.
+var kinds = [...]earshot.Kind{earshot.KindWake, earshot.KindChild, earshot.KindSpeech}
+
+// unsure weighs what was heard of the wake word alone, and gives the reasons for what is not known.
+func (r *Runner) unsure(k *catalog.Known, said voice.Statement, unreadable bool) {
+	u := *k.Unheard
+	for kind, why := range u.Kinds {
+		if _, ok := k.Heard[kind]; !ok {
 			_ = deaf(k, kind, why)
 		}
 	}
-	return nil
+	if u.Wake != nil {
+		l, doubt := weigh(k.Heard[earshot.KindWake], said, unreadable, *u.Wake)
+		if doubt != "" {
+			_ = deaf(k, earshot.KindWake, doubt)
+		} else {
+			if k.Heard = maps.Clone(k.Heard); k.Heard == nil {
+				k.Heard = map[earshot.Kind]earshot.Listening{}
+			}
+			k.Heard[earshot.KindWake], u.Wake = l, nil
+		}
+	}
+	k.Unheard = &u
+	if len(u.Kinds) == 0 && u.Wake == nil {
+		k.Unheard = nil
+	}
 }
 
 // weigh puts what was heard of the wake word against what was written: a place in a fact, or a statement
@@ -158,7 +196,7 @@ func (r *Runner) fetchAndHear(ctx context.Context, b *storage.Bucket, out *resol
 // unheard makes every kind that nobody wrote about one that is not known.
 func (r *Runner) unheard(k *catalog.Known, why string) {
 	k.Unheard = &catalog.Unheard{Version: r.o.Ear.Version(), Why: why}
-	for _, kind := range []earshot.Kind{earshot.KindWake, earshot.KindChild, earshot.KindSpeech} {
+	for _, kind := range kinds {
 		if _, ok := k.Heard[kind]; !ok {
 			_ = deaf(k, kind, "it could not be listened to: "+why)
 		}

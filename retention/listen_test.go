@@ -195,6 +195,16 @@ spec:
 				t.Fatal(err)
 			}
 			_, known := row.Heard[earshot.KindWake]
+			// However often it is looked at again, it is heard once; and an event may still come.
+			if err := p.db.PutSubject(t.Context(), earshot.Subject{ID: "s1"}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := p.plan(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if e.asked != 1 {
+				t.Errorf("heard %d times", e.asked)
+			}
 			if int64(got.Run.Actions) != c.actions || known == c.deaf {
 				t.Errorf("%d actions, known %v, want %d and %v: %+v", got.Run.Actions, known, c.actions, !c.deaf, row)
 			}

@@ -23,16 +23,21 @@ type Known struct {
 	Erased []earshot.Redaction `json:"erased,omitempty"`
 	Length time.Duration       `json:"length,omitempty"`
 	Fault  string              `json:"fault,omitempty"`
-	// Unheard says that a version of the ear could not listen to it, so that it does not try again.
+	// Unheard says what a version of the ear could not tell of it, so that it does not try again.
 	Unheard *Unheard `json:"unheard,omitempty"`
 	// Rows is what the last look into an event log showed.
 	Rows *earshot.RowFacts `json:"rows,omitempty"`
 }
 
-// Unheard is why a recording could not be listened to, and by which version.
+// Unheard is what a version of the ear could not tell of a recording.
 type Unheard struct {
 	Version string `json:"version"`
-	Why     string `json:"why"`
+	Why     string `json:"why,omitempty"` // it could not be listened to at all
+	// Kinds gives reasons for single kinds, where it was listened to.
+	Kinds map[earshot.Kind]string `json:"kinds,omitempty"`
+	// Wake is what was heard of the wake word and does not stand, for the device says otherwise. It is
+	// weighed again with every look: what the device says may come late.
+	Wake *earshot.Listening `json:"wake,omitempty"`
 }
 
 // Row is a recording as the catalog has it, with what was decided of it last.
