@@ -77,7 +77,7 @@ func run(ctx context.Context, mb, rounds int) error {
 			}
 		}
 	}
-	fmt.Printf("%d rows, %d MB plain; median of %d rounds, in turn\n", rows, mb, rounds)
+	fmt.Fprintf(os.Stdout, "%d rows, %d MB plain; median of %d rounds, in turn\n", rows, mb, rounds)
 	for i, c := range all {
 		slices.Sort(times[i])
 		t := times[i][len(times[i])/2]
@@ -85,7 +85,7 @@ func run(ctx context.Context, mb, rounds int) error {
 		if c.args[0] == "sh" {
 			memory = "" // that of the shell, or of its largest child
 		}
-		fmt.Printf("%-38s %7.2f s  %6.2f million rows/s  %s\n", c.name, t.Seconds(), float64(rows)/t.Seconds()/1e6, memory)
+		fmt.Fprintf(os.Stdout, "%-38s %7.2f s  %6.2f million rows/s  %s\n", c.name, t.Seconds(), float64(rows)/t.Seconds()/1e6, memory)
 	}
 	return nil
 }
