@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -139,7 +140,8 @@ type lookedAt struct {
 	sound   []float32
 	unheard string // why not, if not
 	failed  string // which other detector did not answer
-	by      string // who heard it
+	others  []string
+	reading voice.Reading
 }
 
 // lookAt listens to a recording with the built-in networks, and with the own words and detectors of the
@@ -164,46 +166,126 @@ func (a *app) lookAt(ctx context.Context, src *source) (lookedAt, error) {
 	if errors.Is(err, pcm.ErrUnheard) {
 		return lookedAt{unheard: err.Error()}, nil
 	}
-	return lookedAt{heard: heard.Heard, sound: heard.Sound, failed: heard.Failed, by: e.Version()}, err
+	out := lookedAt{heard: heard.Heard, sound: heard.Sound, failed: heard.Failed, reading: o.Reading}
+	for _, d := range o.Detectors {
+		out.others = append(out.others, d.Name())
+	}
+	return out, err
 }
 
-// beside gives the spans that a rule would erase, counted from the wake words that are heard.
+// beside gives the spans that a rule would erase, counted from what is heard and what the event says.
 func (a *app) beside(ctx context.Context, src *source, o redactOptions) (earshot.Spans, error) {
-	if !o.before && !o.word && !o.after {
+	byWord := o.before || o.word || o.after
+	if !byWord && !o.child && !o.command {
+		if o.event != "" {
+			return nil, fmt.Errorf("%w: --event says where the wake word is: with --before-wake-word, --wake-word or --after-wake-word", errUsage)
+		}
 		return nil, nil
+	}
+	said, err := readStatement(o.event)
+	if err != nil {
+		return nil, err
 	}
 	l, err := a.lookAt(ctx, src)
 	if err != nil {
 		return nil, err
 	}
-	if l.unheard != "" {
-		return nil, fmt.Errorf("nothing was erased: where the wake word is cannot be told (%s); give --span", l.unheard)
-	}
-	var first, last *voice.Wake
-	for i := range l.heard.Wakes {
-		w := &l.heard.Wakes[i]
-		if o.sure && w.Verdict != voice.Found {
-			continue
-		}
-		if first == nil {
-			first = w
-		}
-		last = w
-	}
-	if first == nil {
-		return nil, errors.New("nothing was erased: no wake word is heard; give --span, or use a rule for accidental recordings")
+	if l.unheard != "" && (len(said) == 0 || o.child || o.command) {
+		return nil, fmt.Errorf("nothing was erased: %s; give --span", l.unheard)
 	}
 	var out earshot.Spans
-	if o.before && first.Erase.Start > 0 {
-		out = append(out, earshot.Span{End: first.Erase.Start})
-	}
-	if o.word {
-		for _, w := range l.heard.Wakes {
-			out = append(out, w.Erase)
+	if byWord {
+		if out, err = besideWord(l, said, o); err != nil {
+			return nil, err
 		}
 	}
+	if o.command {
+		if l.heard.CommandEnd == 0 {
+			return nil, errors.New("nothing was erased: no command behind a wake word is heard; give --span")
+		}
+		out = append(out, earshot.Span{Start: l.heard.CommandEnd, End: earshot.ToEnd})
+	}
+	if o.child {
+		spans, err := childSpans(l)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, spans...)
+	}
+	return out, nil
+}
+
+// readStatement reads where an event says that the wake word is.
+func readStatement(path string) (earshot.Spans, error) {
+	if path == "" {
+		return nil, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("opening the event: %w", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, 2<<20))
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	s, err := voice.ReadEvent(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	l, ok := s.Listening(time.Time{})
+	if !ok {
+		return nil, nil // it names a word, or none, without a place: what is heard decides
+	}
+	return earshot.Spans{l.Findings[0].Span}, nil
+}
+
+// besideWord counts from the wake words: what is said and what is heard together.
+func besideWord(l lookedAt, said earshot.Spans, o redactOptions) (earshot.Spans, error) {
+	words := said
+	for _, w := range l.heard.Wakes {
+		if !o.sure || w.Verdict == voice.Found {
+			words = append(words, w.Erase)
+		}
+	}
+	if len(words) == 0 {
+		if l.failed != "" {
+			return nil, fmt.Errorf("nothing was erased: no wake word is heard, and %s", l.failed)
+		}
+		return nil, errors.New("nothing was erased: no wake word is heard; give --span, or use a rule for accidental recordings")
+	}
+	words = words.Merge()
+	var out earshot.Spans
+	if o.before && words[0].Start > 0 {
+		out = append(out, earshot.Span{End: words[0].Start})
+	}
+	if o.word {
+		out = append(out, words...)
+	}
 	if o.after {
-		out = append(out, earshot.Span{Start: last.Erase.End, End: earshot.ToEnd})
+		out = append(out, earshot.Span{Start: words[len(words)-1].End, End: earshot.ToEnd})
+	}
+	return out, nil
+}
+
+// childSpans is where a child speaks, as the configuration reads doubtful voices.
+func childSpans(l lookedAt) (earshot.Spans, error) {
+	var out earshot.Spans
+	known := false
+	for _, x := range l.heard.Listenings(time.Time{}, l.reading) {
+		if x.Kind != earshot.KindChild {
+			continue
+		}
+		known = true
+		for _, f := range x.Findings {
+			out = append(out, f.Span)
+		}
+	}
+	switch {
+	case !known:
+		return nil, errors.New("nothing was erased: too little voice to judge whether a child speaks; give --span")
+	case len(out) == 0:
+		return nil, errors.New("nothing was erased: no child's voice is heard; give --span")
 	}
 	return out, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -26,11 +27,10 @@ type inspection struct {
 	Leaks      []redact.Leak  `json:"leaks"`
 	Speech     []spanJSON     `json:"speech"`
 	CommandEnd json.Number    `json:"command_end_ms,omitempty"`
-	Wake       verdictJSON    `json:"wake"`
-	Child      verdictJSON    `json:"child"`
-	Segments   []segmentJSON  `json:"segments"`
-	Detectors  []string       `json:"detectors"`
-	Unheard    string         `json:"unheard,omitempty"` // why
+	Wake       wakeJSON       `json:"wake"`
+	Child      childJSON      `json:"child"`
+	Detectors  []detectorJSON `json:"detectors"`
+	Unheard    string         `json:"unheard,omitempty"` // why, of the whole recording
 }
 
 type spanJSON struct {
@@ -38,27 +38,47 @@ type spanJSON struct {
 	End   json.Number `json:"end_ms"`
 }
 
-type verdictJSON struct {
+// wakeJSON is found, uncertain, not_found or unheard. The fields of one word are those of the first that
+// was found, or else of the likeliest.
+type wakeJSON struct {
 	Verdict string `json:"verdict"`
-	// Of a child: the calibrated probability, and both operating points.
-	Probability *float64   `json:"probability,omitempty"`
-	Evidential  string     `json:"evidential,omitempty"`
-	Words       []wordJSON `json:"words,omitempty"`
+	*wordJSON
+	Words []wordJSON `json:"words,omitempty"` // all of them
+	Why   string     `json:"why,omitempty"`   // it is unheard
 }
 
 type wordJSON struct {
-	Word    string   `json:"word"`
-	Span    spanJSON `json:"span"`
-	Erase   spanJSON `json:"erase"` // what a redaction takes out
-	Score   float64  `json:"score"`
-	Verdict string   `json:"verdict"`
+	Word string `json:"word"`
+	spanJSON
+	Score float64 `json:"score"`
+	// Of the list only: what a redaction takes out, and what the score amounts to.
+	Erase *spanJSON `json:"erase,omitempty"`
+	Means string    `json:"means,omitempty"`
+}
+
+// childJSON is child, uncertain, adult or unheard, as the protective operating point has it, and as the
+// evidential one does.
+type childJSON struct {
+	Verdict     string        `json:"verdict"`
+	Probability *float64      `json:"probability,omitempty"`
+	Evidential  string        `json:"evidential,omitempty"`
+	Segments    []segmentJSON `json:"segments"`
+	Why         string        `json:"why,omitempty"` // it is unheard
 }
 
 type segmentJSON struct {
-	Span        spanJSON `json:"span"`
+	spanJSON
 	Verdict     string   `json:"verdict"`
-	Probability float64  `json:"probability"`
+	Probability *float64 `json:"probability,omitempty"`
 }
+
+type detectorJSON struct {
+	Kind    earshot.Kind `json:"kind"`
+	Name    string       `json:"name"`
+	Version string       `json:"version"`
+}
+
+const unheardVerdict = "unheard"
 
 func millis(d time.Duration) json.Number {
 	return json.Number(fmt.Sprintf("%g", float64(d.Microseconds())/1000))
@@ -69,35 +89,62 @@ func spanOf(s earshot.Span) spanJSON { return spanJSON{millis(s.Start), millis(s
 // hear puts what is heard into the inspection.
 func (x *inspection) hear(l lookedAt) {
 	if l.unheard != "" {
-		x.Unheard = l.unheard
+		x.Unheard, x.Wake.Why, x.Child.Why = l.unheard, l.unheard, l.unheard
 		return
 	}
 	h := l.heard
-	x.Detectors = []string{"earshot-voice:" + h.Version}
+	for _, kind := range []earshot.Kind{earshot.KindWake, earshot.KindChild, earshot.KindSpeech} {
+		x.Detectors = append(x.Detectors, detectorJSON{kind, "earshot-voice", strings.TrimPrefix(h.Version, "earshot-voice/")})
+	}
+	for _, d := range l.others {
+		x.Detectors = append(x.Detectors, detectorJSON{Kind: earshot.KindWake, Name: d})
+	}
 	for _, s := range h.Speech {
 		x.Speech = append(x.Speech, spanOf(s))
 	}
 	if h.CommandEnd > 0 {
 		x.CommandEnd = millis(h.CommandEnd)
 	}
-	x.Wake.Verdict = "not found"
-	for _, w := range h.Wakes {
-		x.Wake.Words = append(x.Wake.Words, wordJSON{w.Word, spanOf(w.Span), spanOf(w.Erase), w.Score, string(w.Verdict)})
-		if x.Wake.Verdict != string(voice.Found) {
-			x.Wake.Verdict = string(w.Verdict)
+	x.hearWords(h.Wakes, l.failed)
+	x.hearVoices(h)
+}
+
+func (x *inspection) hearWords(wakes []voice.Wake, failed string) {
+	x.Wake = wakeJSON{Verdict: "not_found"}
+	var best *voice.Wake
+	for i := range wakes {
+		w := &wakes[i]
+		erase := spanOf(w.Erase)
+		x.Wake.Words = append(x.Wake.Words, wordJSON{w.Word, spanOf(w.Span), w.Score, &erase, string(w.Verdict)})
+		if best == nil || best.Verdict != voice.Found && (w.Verdict == voice.Found || w.Score > best.Score) {
+			best = w
 		}
 	}
-	if h.Voice.Known {
-		x.Child = verdictJSON{Verdict: string(h.Voice.Protective), Evidential: string(h.Voice.Evidential), Probability: &h.Voice.Probability}
-	} else {
-		x.Child.Verdict = "too little voice"
+	switch {
+	case best != nil:
+		x.Wake.Verdict = string(best.Verdict)
+		x.Wake.wordJSON = &wordJSON{Word: best.Word, spanJSON: spanOf(best.Span), Score: best.Score}
+	case failed != "":
+		x.Wake = wakeJSON{Verdict: unheardVerdict, Why: failed}
 	}
-	for _, s := range h.Segments {
-		verdict := string(s.Protective)
-		if !s.Known {
-			verdict = "too little voice"
+}
+
+func (x *inspection) hearVoices(h voice.Heard) {
+	switch {
+	case h.Voice.Known:
+		x.Child.Verdict, x.Child.Evidential, x.Child.Probability = string(h.Voice.Protective), string(h.Voice.Evidential), &h.Voice.Probability
+	case len(h.Speech) == 0:
+		x.Child.Why = "nobody speaks"
+	default:
+		x.Child.Why = "too little voice to judge"
+	}
+	for i := range h.Segments {
+		s := &h.Segments[i]
+		out := segmentJSON{spanJSON: spanOf(s.Span), Verdict: unheardVerdict}
+		if s.Known {
+			out.Verdict, out.Probability = string(s.Protective), &s.Probability
 		}
-		x.Segments = append(x.Segments, segmentJSON{spanOf(s.Span), verdict, s.Probability})
+		x.Child.Segments = append(x.Child.Segments, out)
 	}
 }
 
@@ -126,7 +173,7 @@ age.`, cobra.ExactArgs(1),
 			}
 			out := inspection{
 				Coding: info.Coding, Format: info.Format, SampleRate: info.SampleRate, Channels: info.Channels, Leaks: info.Leaks, Duration: millis(info.Length),
-				Speech: []spanJSON{}, Segments: []segmentJSON{}, Wake: verdictJSON{Verdict: "unheard"}, Child: verdictJSON{Verdict: "unheard"}, Detectors: []string{},
+				Speech: []spanJSON{}, Wake: wakeJSON{Verdict: unheardVerdict}, Child: childJSON{Verdict: unheardVerdict, Segments: []segmentJSON{}}, Detectors: []detectorJSON{},
 			}
 			if out.Leaks == nil {
 				out.Leaks = []redact.Leak{}
@@ -173,9 +220,13 @@ func (x *inspection) print(w io.Writer, length time.Duration) {
 		fmt.Fprintf(t, "unheard\t%s\n", x.Unheard)
 		return
 	}
-	fmt.Fprintf(t, "wake word\t%s\n", x.Wake.Verdict)
+	x.printSound(t)
+}
+
+func (x *inspection) printSound(t io.Writer) {
+	fmt.Fprintf(t, "wake word\t%s\t%s\n", strings.ReplaceAll(x.Wake.Verdict, "_", " "), x.Wake.Why)
 	for _, k := range x.Wake.Words {
-		fmt.Fprintf(t, "\t%s\t%s to %s ms\tscore %.2f\t%s (a redaction erases %s to %s ms)\n", k.Word, k.Span.Start, k.Span.End, k.Score, k.Verdict, k.Erase.Start, k.Erase.End)
+		fmt.Fprintf(t, "\t%s\t%s to %s ms\tscore %.2f\t%s (a redaction erases %s to %s ms)\n", k.Word, k.Start, k.End, k.Score, k.Means, k.Erase.Start, k.Erase.End)
 	}
 	if len(x.Speech) == 0 {
 		fmt.Fprintln(t, "speech\tnone is heard")
@@ -187,14 +238,22 @@ func (x *inspection) print(w io.Writer, length time.Duration) {
 		fmt.Fprintf(t, "command ends\tat %s ms\n", x.CommandEnd)
 	}
 	if x.Child.Probability == nil {
-		fmt.Fprintf(t, "child\t%s\n", x.Child.Verdict)
+		fmt.Fprintf(t, "child\t%s\t%s\n", x.Child.Verdict, x.Child.Why)
 	} else {
 		fmt.Fprintf(t, "child\t%s\tprobability %.2f\tevidential: %s\n", x.Child.Verdict, *x.Child.Probability, x.Child.Evidential)
 	}
-	for _, s := range x.Segments {
-		fmt.Fprintf(t, "\t%s to %s ms\t%s\t%.2f\n", s.Span.Start, s.Span.End, s.Verdict, s.Probability)
+	for _, s := range x.Child.Segments {
+		if s.Probability == nil {
+			fmt.Fprintf(t, "\t%s to %s ms\ttoo little voice\n", s.Start, s.End)
+			continue
+		}
+		fmt.Fprintf(t, "\t%s to %s ms\t%s\t%.2f\n", s.Start, s.End, s.Verdict, *s.Probability)
 	}
+	by := ""
 	for _, d := range x.Detectors {
-		fmt.Fprintf(t, "heard by\t%s\n", d)
+		if text := strings.TrimSpace(d.Name + " " + d.Version); text != by {
+			fmt.Fprintf(t, "heard by\t%s\n", text)
+			by = text
+		}
 	}
 }

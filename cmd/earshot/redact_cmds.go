@@ -122,7 +122,9 @@ type redactOptions struct {
 	force bool
 	// Counted from the wake words that are heard.
 	before, word, after bool
-	sure                bool // only those of the verdict found
+	command, child      bool
+	sure                bool   // only words of the verdict found
+	event               string // file with what the assistant wrote
 }
 
 func newRedact(a *app) *cobra.Command {
@@ -138,6 +140,9 @@ independent reading.`, cobra.ExactArgs(2),
 	c.Flags().BoolVar(&o.before, "before-wake-word", false, "erase what comes before the first wake word that is heard")
 	c.Flags().BoolVar(&o.word, "wake-word", false, "erase the wake words that are heard")
 	c.Flags().BoolVar(&o.after, "after-wake-word", false, "erase what comes behind the last wake word that is heard")
+	c.Flags().BoolVar(&o.command, "after-command", false, "erase what comes behind the command that follows the wake word")
+	c.Flags().BoolVar(&o.child, "child-speech", false, "erase what a child is heard to say")
+	c.Flags().StringVar(&o.event, "event", "", "what the assistant wrote of the wake word (Alexa, Home Assistant, Hermes or Wyoming): counts besides what is heard")
 	c.Flags().BoolVar(&o.sure, "sure", false, "count from words whose verdict is found, not from uncertain ones")
 	c.Flags().StringVar(&o.fill, "fill", "silence", "what takes its place: silence, tone or cut")
 	c.Flags().BoolVar(&o.force, "force", false, "replace OUT if it exists")
