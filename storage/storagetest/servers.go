@@ -25,8 +25,8 @@ import (
 )
 
 // Main runs the tests of a package that uses the embedded server, from its TestMain. The same test
-// binary serves as the server's child process.
-func Main(m *testing.M) {
+// binary serves as the server's child process. What is in after is done behind the tests.
+func Main(m *testing.M, after ...func()) {
 	if os.Getenv(embedded.EnvChild) != "" {
 		if err := embedded.Serve(context.Background(), os.Stdin); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -35,6 +35,9 @@ func Main(m *testing.M) {
 		os.Exit(0)
 	}
 	code := m.Run()
+	for _, f := range after {
+		f()
+	}
 	if embeddedDir != "" {
 		_ = embeddedServer.Close()
 		time.Sleep(1200 * time.Millisecond) // the child stops when it finds itself alone
