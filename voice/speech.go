@@ -16,6 +16,8 @@ const (
 	commandPause = 900 * time.Millisecond
 	// commandDelay is how long after the wake word a command may begin.
 	commandDelay = 3 * time.Second
+	// wordTail is how far the speech of the wake word may reach beyond its end.
+	wordTail = 250 * time.Millisecond
 	// A stretch is speech if this many frames, and this share of it, are voiced.
 	leastVoicedFrames = 6
 	leastVoicedShare  = 0.12
@@ -98,7 +100,7 @@ func commandEnd(wakes []Wake, speech earshot.Spans) time.Duration {
 		end := time.Duration(0)
 		for _, s := range speech.Merge() {
 			switch {
-			case s.End <= w.Span.End:
+			case s.End <= w.Span.End+wordTail: // the word itself
 			case end == 0 && s.Start <= w.Span.End+commandDelay:
 				end = s.End
 			case end != 0 && s.Start-end <= commandPause:
