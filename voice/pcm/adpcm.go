@@ -1,7 +1,5 @@
 package pcm
 
-import "encoding/binary"
-
 // blocks decodes whole blocks, and the last one as far as it goes.
 func (w *wav) blocks(one func(out []float32, block []byte) []float32) func([]byte) []float32 {
 	var out []float32
@@ -40,7 +38,7 @@ func (w *wav) ima(out []float32, b []byte) []float32 {
 	}
 	value, index := make([]int, w.channels), make([]int, w.channels)
 	for c := range w.channels {
-		value[c] = int(int16(binary.LittleEndian.Uint16(b[4*c:])))
+		value[c] = int(int16(w.order.Uint16(b[4*c:])))
 		index[c] = max(0, min(88, int(b[4*c+2])))
 		out = append(out, float32(value[c])/32768)
 	}
@@ -83,7 +81,7 @@ func (w *wav) ms(out []float32, b []byte) []float32 {
 	}
 	type state struct{ c1, c2, delta, s1, s2 int }
 	st := make([]state, n)
-	s16 := func(i int) int { return int(int16(binary.LittleEndian.Uint16(b[i:]))) }
+	s16 := func(i int) int { return int(int16(w.order.Uint16(b[i:]))) }
 	for c := range n {
 		k := w.coefficients[min(int(b[c]), len(w.coefficients)-1)]
 		st[c] = state{k[0], k[1], s16(n + 2*c), s16(3*n + 2*c), s16(5*n + 2*c)}

@@ -8,266 +8,235 @@ import (
 	gomp3 "github.com/hajimehoshi/go-mp3"
 )
 
-// mpegFrame is what a frame's header and side information say (ISO 11172-3, 2.4.1; 13818-3).
-type mpegFrame struct {
-	version  int // 3: MPEG-1, 2: MPEG-2
-	rate     int
-	kbps     int
-	crc      bool
-	mono     bool
-	back     int // main_data_begin, bytes
-	length   int // bytes
-	samples  int
-	intended bool // intensity stereo
+// decoderDelay is what a layer III decoder adds to the encoder's delay, in samples (528 of the filter
+// bank and 1).
+const decoderDelay = 529
+
+// survey is what a walk over all frames tells before anything is decoded.
+type survey struct {
+	start  walker // before the first frame of sound
+	like   header
+	frames int64
+	info   info
 }
 
-// The tables of ISO 11172-3, 2.4.2.3 and 13818-3, for layer III.
-var (
-	mpegKbps  = [2][16]int{{0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0}, {0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0}}
-	mpegRates = [3]int{44100, 48000, 32000}
-)
-
-// parseFrame reads a header with its first 2 bytes of side information. An error is a reason not to
-// listen; ok is false where there is no frame at all.
-func parseFrame(b []byte) (f mpegFrame, ok bool, err error) {
-	if len(b) < 8 || b[0] != 0xFF || b[1]&0xE0 != 0xE0 || b[1]>>3&3 == 1 || b[1]>>1&3 == 0 || b[2]>>4 == 15 || b[2]>>2&3 == 3 {
-		return f, false, nil
-	}
-	f.version = int(b[1] >> 3 & 3)
-	switch {
-	case b[1]>>1&3 != 1:
-		return f, true, unheard("MPEG layer I or II, which no decoder at hand knows")
-	case f.version == 0:
-		return f, true, unheard("MPEG-2.5, which no decoder at hand knows")
-	case b[2]>>4 == 0:
-		return f, true, unheard("MPEG in free format, which no decoder at hand knows")
-	}
-	f.rate, f.samples = mpegRates[b[2]>>2&3], 1152
-	table, slots := 1, 144000
-	if f.version == 2 {
-		f.rate, f.samples, table, slots = f.rate/2, 576, 0, 72000
-	}
-	f.kbps = mpegKbps[table][b[2]>>4]
-	f.length = slots*f.kbps/f.rate + int(b[2]>>1&1)
-	f.crc, f.mono = b[1]&1 == 0, b[3]>>6 == 3
-	f.intended = b[3]>>6 == 1 && b[3]>>4&1 == 1
-	side := 4
-	if f.crc {
-		side = 6
-	}
-	if f.version == 3 {
-		f.back = int(binary.BigEndian.Uint16(b[side:]) >> 7)
-	} else {
-		f.back = int(b[side])
-	}
-	return f, true, nil
-}
-
-// wrong says why go-mp3 would decode the frame wrongly without saying so, as measured against mpg123.
-func (f mpegFrame) wrong() error {
-	switch {
-	case f.intended:
-		return unheard("MPEG with intensity stereo, which go-mp3 decodes wrongly")
-	case f.crc && f.kbps == 320:
-		return unheard("MPEG of 320 kbit/s with checksums, which go-mp3 decodes wrongly")
-	}
-	if f.rate == 22050 {
-		switch f.kbps {
-		case 16, 24, 32, 80, 96, 144, 160:
-			return unheard("MPEG-2 of 22.05 kHz and %d kbit/s, whose frames go-mp3 takes for shorter ones", f.kbps)
-		}
-	}
-	return nil
-}
-
-// mp3Plan is where the frames to be decoded lie.
-type mp3Plan struct {
-	first    mpegFrame
-	at, end  int64
-	lead     int // samples that are silent since the bits they need are not in the file
-	frames   int // to be decoded
-	drop     int // samples of encoder and decoder delay
-	trailing int // samples of padding at the end
-}
-
-// maxJunk is how far the first frame is looked for.
-const maxJunk = 64 << 10
-
-func planMP3(src io.ReaderAt, size, start int64) (p mp3Plan, err error) {
-	r := &window{src: src, size: size}
-	at := start
-	for ; ; at++ {
-		if at-start > maxJunk || at+8 > size {
-			return p, unheard("no coding that is known here")
-		}
-		f, ok, ferr := parseFrame(r.at(at, 8))
-		if !ok {
-			continue
-		}
-		// Two frames in a row are no accident.
-		if ferr == nil {
-			if next := at + int64(f.length); next+8 <= size {
-				if _, ok, _ := parseFrame(r.at(next, 8)); !ok {
-					continue
-				}
-			}
-			p.first = f
-			break
-		}
-		if at == start {
-			return p, ferr
-		}
-	}
-	if info := r.at(at, min(int64(p.first.length), size-at)); isInfo(p.first, info) {
-		p.delays(info)
-		at += int64(p.first.length)
-	}
-	began := false
-	for at+8 <= size {
-		f, ok, ferr := parseFrame(r.at(at, 8))
-		if !ok {
-			break
-		}
-		if ferr == nil {
-			ferr = f.wrong()
-		}
-		if ferr == nil && (f.rate != p.first.rate || f.version != p.first.version) {
-			ferr = unheard("MPEG whose format changes on the way")
-		}
-		if ferr != nil {
-			return p, ferr
-		}
-		if at+int64(f.length) > size {
-			break // cut off
-		}
-		if !began && f.back > 0 {
-			p.lead += f.samples // its bits lie before the file's beginning
-		} else {
-			if !began {
-				began, p.at = true, at
-			}
-			p.frames++
-		}
-		at += int64(f.length)
-	}
-	p.end = at
-	if rest := size - at; rest > maxJunk && !tag(r.at(at, 8)) {
-		return p, unheard("%d bytes of MPEG from byte %d on that are no frames", rest, at)
-	}
-	if p.frames == 0 {
-		return p, unheard("MPEG without a frame that can be decoded")
-	}
-	return p, nil
-}
-
-func tag(b []byte) bool {
-	return len(b) >= 8 && (string(b[:3]) == "TAG" || string(b[:3]) == "ID3" || string(b) == "APETAGEX" || string(b) == "LYRICSBE")
-}
-
-// infoAt is where the Xing or Info frame's name stands.
-func infoAt(f mpegFrame) int {
-	switch {
-	case f.version == 3 && !f.mono:
-		return 36
-	case f.version == 3 || !f.mono:
-		return 21
-	}
-	return 13
-}
-
-func isInfo(f mpegFrame, b []byte) bool {
-	i := infoAt(f)
-	return len(b) >= i+4 && (string(b[i:i+4]) == "Xing" || string(b[i:i+4]) == "Info")
-}
-
-// delays reads LAME's delay and padding (LAME tag, revision 1); the decoder adds 529 samples.
-func (p *mp3Plan) delays(b []byte) {
-	i := infoAt(p.first)
-	if len(b) < i+8 {
-		return
-	}
-	flags := binary.BigEndian.Uint32(b[i+4:])
-	at := i + 8
-	for bit, n := range map[uint32]int{1: 4, 2: 4, 4: 100, 8: 4} {
-		if flags&bit != 0 {
-			at += n
-		}
-	}
-	if len(b) < at+24 || b[at] == 0 {
-		return
-	}
-	v := int(b[at+21])<<16 | int(b[at+22])<<8 | int(b[at+23])
-	p.drop, p.trailing = v>>12+529, max(0, v&0xFFF-529)
-}
-
-// openMP3 decodes MPEG layer III with go-mp3, where that is right.
+// openMP3 decodes MPEG layer III. go-mp3 gets a stream of our own making: see [layout]. The first sample
+// is the first of package redact's timeline.
 func openMP3(src io.ReaderAt, size, start int64) (*source, error) {
-	p, err := planMP3(src, size, start)
+	s, err := surveyMP3(&window{src: src, size: size}, start)
 	if err != nil {
 		return nil, err
 	}
-	d, err := gomp3.NewDecoder(onlyReader{io.NewSectionReader(src, p.at, p.end-p.at)})
-	if err != nil {
-		return nil, unheard("go-mp3 gives up (%v)", err)
+	lead, end := int64(0), s.frames*int64(s.like.frames)
+	if s.info.gapless {
+		lead = int64(s.info.delay + decoderDelay)
+		if s.info.frames == s.frames {
+			end = min(end, end-int64(s.info.padding)+decoderDelay)
+		}
 	}
-	lead, drop := p.lead, p.drop
-	left := int64(p.frames) * int64(p.first.samples) // go-mp3 has to give as many
-	keep := left + int64(lead) - int64(drop) - int64(p.trailing)
+	l := &layout{walk: s.start}
+	d, err := gomp3.NewDecoder(struct{ io.Reader }{l}) // one that could seek it would read whole
+	if err != nil {
+		return nil, l.fault(err)
+	}
 	raw, out := make([]byte, 4*4096), make([]float32, 0, 4096)
-	return &source{rate: p.first.rate, channels: 1, read: func() ([]float32, error) {
+	at := int64(0)
+	return &source{rate: s.like.rate, channels: 1, read: func() ([]float32, error) {
+		if at >= end {
+			if l.muted > s.frames/100 {
+				return nil, unheard("MPEG that is damaged: %d of %d frames need what is not there", l.muted, s.frames)
+			}
+			return nil, io.EOF
+		}
+		n, err := io.ReadFull(d, raw)
+		if n < 4 || err != nil && !errors.Is(err, io.ErrUnexpectedEOF) || l.err != nil {
+			return nil, l.fault(err)
+		}
 		out = out[:0]
-		if lead > 0 {
-			n := min(lead, cap(out))
-			out, lead = append(out, make([]float32, n)...), lead-n
-		} else {
-			n, err := io.ReadFull(d, raw)
-			if n == 0 && left == 0 {
-				return nil, io.EOF
+		for i := 0; i+4 <= n; i += 4 { // always two channels
+			if at >= lead && at < end {
+				left, right := int16(binary.LittleEndian.Uint16(raw[i:])), int16(binary.LittleEndian.Uint16(raw[i+2:]))
+				out = append(out, (float32(left)+float32(right))/65536)
 			}
-			if n == 0 || err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-				return nil, unheard("go-mp3 gives up %d samples before the end (%v)", left, err)
-			}
-			left -= int64(n / 4)
-			for i := 0; i+4 <= n; i += 4 { // always two channels
-				l, r := int16(binary.LittleEndian.Uint16(raw[i:])), int16(binary.LittleEndian.Uint16(raw[i+2:]))
-				out = append(out, (float32(l)+float32(r))/65536)
-			}
+			at++
 		}
-		if n := min(drop, len(out)); n > 0 {
-			out, drop = out[n:], drop-n
-		}
-		if int64(len(out)) > keep {
-			out = out[:max(0, keep)]
-		}
-		keep -= int64(len(out))
 		return out, nil
 	}}, nil
 }
 
-// onlyReader hides that the source can seek: go-mp3 would read it all to learn its length.
-type onlyReader struct{ io.Reader }
-
-// window reads a file in stretches.
-type window struct {
-	src   io.ReaderAt
-	size  int64
-	start int64
-	buf   []byte
-}
-
-// at gives n bytes from an offset on, fewer at the end.
-func (w *window) at(off, n int64) []byte {
-	n = min(n, w.size-off)
-	if n <= 0 {
-		return nil
+// surveyMP3 walks all frames, and refuses what go-mp3 is not right about before anything is heard.
+func surveyMP3(w *window, at int64) (s survey, err error) {
+	m, err := newWalker(w, at)
+	if err != nil {
+		return s, err
 	}
-	if off < w.start || off+n > w.start+int64(len(w.buf)) {
-		w.start = off
-		w.buf = make([]byte, min(max(n, 64<<10), w.size-off))
-		got, err := w.src.ReadAt(w.buf, off)
-		if got < len(w.buf) && err != nil {
-			w.buf = w.buf[:got]
+	s.like = m.like
+	switch {
+	case s.like.layer != 3:
+		return s, unheard("MPEG layer I or II, which no decoder at hand knows")
+	case s.like.rate == 8000:
+		return s, unheard("MPEG-2.5 at 8 kHz, which no decoder at hand knows")
+	}
+	for sawInfo := false; ; {
+		before := *m
+		f, ok, err := m.next()
+		if err != nil {
+			return s, err
+		}
+		if !ok {
+			break
+		}
+		b, err := w.at(f.at, min(f.size, 256))
+		if err != nil {
+			return s, err
+		}
+		if s.frames == 0 && !sawInfo {
+			if s.info, sawInfo = parseInfo(b, f.header); sawInfo {
+				continue
+			}
+		}
+		if s.frames == 0 {
+			s.start = before
+		}
+		s.frames++
+		if s.frames > 1 && m.junk > 0 { // players leave out more or less of what stands beside it
+			return s, unheard("MPEG with junk between its frames")
+		}
+		if err := admit(b, f.header); err != nil {
+			return s, err
 		}
 	}
-	return w.buf[off-w.start : min(off-w.start+n, int64(len(w.buf)))]
+	if s.frames == 0 {
+		return s, unheard("MPEG without a frame of sound")
+	}
+	if m.junk > 4096 && m.junk > w.size/20 {
+		return s, unheard("MPEG with %d bytes behind its last frame that are none", m.junk)
+	}
+	return s, nil
+}
+
+// admit refuses frames that go-mp3 decodes wrongly, as measured against mpg123.
+func admit(b []byte, h header) error {
+	switch {
+	case len(b) < h.lead():
+		return unheard("an MPEG frame of %d bytes", len(b))
+	case h.mode == 1 && h.extension&1 != 0:
+		return unheard("MPEG with intensity stereo, which go-mp3 decodes wrongly")
+	}
+	switch s := parseSide(b[h.lead()-h.side():h.lead()], h); {
+	case s.mixed:
+		return unheard("MPEG with mixed blocks, which go-mp3 decodes wrongly")
+	case s.wild:
+		return unheard("MPEG that is damaged: side information that makes no sense")
+	}
+	return nil
+}
+
+// layout is a stream as go-mp3 takes it rightly: the frames of the file, each with the largest bitrate, so
+// that all have one size and it cannot be miscounted, without checksum, tags and junk. The main data of a
+// frame stands as far before its slot as in the file, so that main_data_begin stays as it is: what lies
+// at the end of one slot in the file lies at the end of the larger slot here. A frame whose main data is not
+// in the file, or that makes no sense, is blank: go-mp3 would play other bits at full level.
+//
+// With slots so large that none reaches back over more than one, a frame may go out when the one
+// behind is known. MPEG-2.5 at 11.025 and 12 kHz has the tables of MPEG-2 at 16 kHz, and says so here.
+type layout struct {
+	walk    walker
+	pending []byte // the last frame but for its slot
+	slot    []byte // and that
+	memory  []byte // the last main data of the file
+	out     []byte // ready
+	sound   bool   // some frame was not blank: those before lost their main data when the file was cut
+	muted   int64  // frames that are blank behind it
+	ended   bool
+	err     error
+}
+
+// Read gives go-mp3 its stream.
+func (l *layout) Read(p []byte) (int, error) {
+	for len(l.out) == 0 {
+		if l.err != nil || l.ended {
+			return 0, io.EOF
+		}
+		f, ok, err := l.walk.next()
+		switch {
+		case err != nil:
+			l.err = err
+		case !ok:
+			l.ended = true
+			l.out = append(append(l.out[:0], l.pending...), l.slot...)
+		default:
+			l.err = l.lay(f)
+		}
+	}
+	n := copy(p, l.out)
+	l.out = l.out[n:]
+	return n, nil
+}
+
+// fault is why go-mp3 stopped: our own reason, if there is one.
+func (l *layout) fault(err error) error {
+	if l.err != nil {
+		return l.err
+	}
+	return unheard("MPEG that is damaged: go-mp3 gives up (%v)", err)
+}
+
+// target is the header of every frame here, and its size.
+func target(h header) (b [4]byte, size int) {
+	b = h.raw
+	b[1] |= 1              // no checksum
+	b[2] = 14<<4 | b[2]&12 // the largest bitrate
+	b[3] &= 0xF0           // the mode and its extension only
+	switch h.version {
+	case 3:
+		b[2] |= 2 // padding, which go-mp3 gets right here: the slot of 320 kbit/s may need it
+	case 0:
+		b[1] |= 0x10
+		b[2] = b[2]&^12 | 2<<2
+	}
+	t, _ := parseHeader(b[:])
+	return b, t.size(0)
+}
+
+// lay puts out the frame before f, and makes f pending.
+func (l *layout) lay(f mpegFrame) error {
+	b, err := l.walk.w.at(f.at, f.size)
+	if err != nil {
+		return err
+	}
+	lead, slot := b[:f.lead()], b[f.lead():]
+	raw := lead[f.lead()-f.side():]
+	side := parseSide(raw, f.header)
+	head, size := target(f.header)
+	room := size - 4 - f.side()
+	blank := side.back > len(l.memory) || side.bits > 8*(side.back+len(slot))
+	if !blank && (side.bits+7)/8-side.back > room {
+		return unheard("MPEG frames of %d bytes, larger than go-mp3 takes", f.size)
+	}
+	if !blank {
+		n := min(side.back, len(l.slot))
+		copy(l.slot[len(l.slot)-n:], l.memory[len(l.memory)-n:])
+	}
+	l.out = append(append(l.out[:0], l.pending...), l.slot...)
+	l.pending = append(l.pending[:0], head[:]...)
+	switch {
+	case blank && l.sound:
+		l.muted++
+	case !blank:
+		l.sound = true
+	}
+	if blank {
+		raw = make([]byte, f.side())
+	}
+	l.pending = append(l.pending, raw...)
+	l.slot = append(l.slot[:0], make([]byte, room)...)
+	if !blank {
+		copy(l.slot, slot)
+	}
+	l.memory = append(l.memory, slot...)
+	if n := len(l.memory) - 1024; n > 0 {
+		l.memory = l.memory[:copy(l.memory, l.memory[n:])]
+	}
+	return nil
 }

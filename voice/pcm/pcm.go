@@ -127,7 +127,7 @@ func open(src io.ReaderAt, size int64) (*source, error) {
 		return nil, fmt.Errorf("reading the recording: %w", err)
 	}
 	switch {
-	case len(head) >= 12 && (bytes.HasPrefix(head, []byte("RIFF")) || bytes.HasPrefix(head, []byte("RF64")) || bytes.HasPrefix(head, []byte("BW64"))) && string(head[8:12]) == "WAVE":
+	case len(head) >= 12 && (bytes.HasPrefix(head, []byte("RIFF")) || bytes.HasPrefix(head, []byte("RIFX")) || bytes.HasPrefix(head, []byte("RF64")) || bytes.HasPrefix(head, []byte("BW64"))) && string(head[8:12]) == "WAVE":
 		return openWAV(src, size)
 	case bytes.HasPrefix(head, []byte("fLaC")):
 		return openFLAC(io.NewSectionReader(src, 0, size))

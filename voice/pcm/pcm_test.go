@@ -50,6 +50,13 @@ func reference(tb testing.TB, path string) []float32 {
 		}
 		path = wav
 	}
+	if strings.Contains(path, "RIFX") { // ffmpeg takes its samples for little endian ones
+		wav := filepath.Join(tb.TempDir(), "reference.wav")
+		if exec.CommandContext(tb.Context(), "sox", path, wav).Run() != nil {
+			tb.Skip("no sox")
+		}
+		path = wav
+	}
 	out, err := exec.CommandContext(tb.Context(), "ffmpeg", "-v", "error", "-i", path, "-ac", "1", "-ar", "16000", "-f", "f32le", "-").Output()
 	if err != nil {
 		return nil
@@ -121,6 +128,12 @@ func TestTheCorpusIsHeardRightlyOrNotAtAll(t *testing.T) {
 			return nil
 		}
 		like, shift := likeness(got, want)
+		if len(got) == 0 && strings.Contains(name, "zero_zero") {
+			return nil // ffmpeg plays the tags behind an empty data chunk
+		}
+		if strings.Contains(name, "sin1k") && like > 0.999 {
+			return nil // a period more or less
+		}
 		if strings.Contains(name, "channels") && like > 0.75 {
 			return nil // ffmpeg weighs the loudspeakers of more than two channels
 		}
@@ -133,7 +146,7 @@ func TestTheCorpusIsHeardRightlyOrNotAtAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("%d files are heard as ffmpeg hears them, %d are refused", heard, refused)
-	if heard < 130 {
+	if heard < 150 {
 		t.Errorf("only %d files were compared", heard)
 	}
 }
@@ -166,6 +179,13 @@ func TestEncodersOfTheField(t *testing.T) {
 		"low.opus":     "-c:a libopus -b:a 32k -application lowdelay -frame_duration 5",
 		"stereo.opus":  "-c:a libopus -b:a 48k -ac 2",
 		"of32.mp3":     "-c:a libmp3lame -b:a 32k -ar 16000",
+		"of22k.mp3":    "-c:a libmp3lame -b:a 32k -ar 22050",
+		"of22k24.mp3":  "-c:a libmp3lame -b:a 24k -ar 22050 -ac 2",
+		"vbr22k.mp3":   "-c:a libmp3lame -q:a 4 -ar 22050",
+		"of11k.mp3":    "-c:a libmp3lame -b:a 24k -ar 11025",
+		"of12k.mp3":    "-c:a libmp3lame -b:a 16k -ar 12000 -ac 2",
+		"of48k.mp3":    "-c:a libmp3lame -b:a 320k -ar 48000 -ac 2",
+		"of44k.mp3":    "-c:a libmp3lame -b:a 320k -ar 44100 -ac 2",
 		"of128.mp3":    "-c:a libmp3lame -b:a 128k -ar 44100 -ac 2",
 		"vbr.mp3":      "-c:a libmp3lame -q:a 5 -ar 24000",
 		"of8k.flac":    "-c:a flac -ar 8000",

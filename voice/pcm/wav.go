@@ -21,13 +21,14 @@ const (
 
 // wav is what the chunks say.
 type wav struct {
+	order                            binary.ByteOrder
 	tag, channels, rate, block, bits int
 	samplesPerBlock                  int
 	coefficients                     [][2]int
 	at, length                       int64 // of the data
 }
 
-// openWAV reads RIFF, RF64 and BW64 files (Microsoft RIFF MCI; EBU Tech 3306).
+// openWAV reads RIFF, RIFX (big-endian), RF64 and BW64 files (Microsoft RIFF MCI; EBU Tech 3306).
 func openWAV(src io.ReaderAt, size int64) (*source, error) {
 	w, err := readChunks(src, size)
 	if err != nil {
@@ -52,7 +53,14 @@ func openWAV(src io.ReaderAt, size int64) (*source, error) {
 }
 
 func readChunks(src io.ReaderAt, size int64) (wav, error) {
-	var w wav
+	w := wav{order: binary.LittleEndian}
+	var form [4]byte
+	if _, err := src.ReadAt(form[:], 0); err != nil {
+		return w, fmt.Errorf("reading the recording: %w", err)
+	}
+	if string(form[:]) == "RIFX" {
+		w.order = binary.BigEndian
+	}
 	seen := false
 	var long int64 // from ds64
 	for at := int64(12); at+8 <= size; {
@@ -60,7 +68,7 @@ func readChunks(src io.ReaderAt, size int64) (wav, error) {
 		if _, err := src.ReadAt(h[:], at); err != nil {
 			return w, fmt.Errorf("reading the recording: %w", err)
 		}
-		n := int64(binary.LittleEndian.Uint32(h[4:]))
+		n := int64(w.order.Uint32(h[4:]))
 		body := at + 8
 		switch string(h[:4]) {
 		case "ds64":
@@ -86,7 +94,7 @@ func readChunks(src io.ReaderAt, size int64) (wav, error) {
 			if n == 0xFFFFFFFF && long > 0 {
 				n = long
 			}
-			if n == 0 || n > size-body { // a recorder that was cut off
+			if n > size-body || n == 0 && !chunkAt(src, body) { // a recorder that was cut off
 				n = size - body
 			}
 			w.at, w.length = body, n
@@ -97,11 +105,27 @@ func readChunks(src io.ReaderAt, size int64) (wav, error) {
 	return w, unheard("a WAV file without data")
 }
 
+// chunkAt reports whether the name of a chunk stands there.
+func chunkAt(src io.ReaderAt, at int64) bool {
+	var b [8]byte
+	if _, err := src.ReadAt(b[:], at); err != nil {
+		return false
+	}
+	for _, c := range b[:4] {
+		if c < ' ' || c > '~' {
+			return false
+		}
+	}
+	return true
+}
+
 func (w *wav) format(b []byte) {
-	u16 := func(i int) int { return int(binary.LittleEndian.Uint16(b[i:])) }
-	w.tag, w.channels, w.rate, w.block, w.bits = u16(0), u16(2), int(binary.LittleEndian.Uint32(b[4:])), u16(12), u16(14)
+	u16 := func(i int) int { return int(w.order.Uint16(b[i:])) }
+	w.tag, w.channels, w.rate, w.block, w.bits = u16(0), u16(2), int(w.order.Uint32(b[4:])), u16(12), u16(14)
 	if w.tag == tagExtensible && len(b) >= 40 {
-		w.tag = u16(24)
+		if w.tag = u16(24); w.tag == 0 { // the first field of the GUID has 4 bytes
+			w.tag = u16(26)
+		}
 	}
 	if (w.tag == tagIMA || w.tag == tagMSADPCM) && len(b) >= 20 {
 		w.samplesPerBlock = u16(18)
@@ -131,34 +155,50 @@ func (w *wav) decoder() (func([]byte) []float32, int, error) {
 			return out
 		}
 	}
-	le := binary.LittleEndian
 	switch {
 	case w.tag == tagPCM && width == 1:
 		return each(func(b []byte) float32 { return (float32(b[0]) - 128) / 128 }), w.block, nil
 	case w.tag == tagPCM && width == 2:
-		return each(func(b []byte) float32 { return float32(int16(le.Uint16(b))) / 32768 }), w.block, nil
-	case w.tag == tagPCM && width == 3:
-		return each(func(b []byte) float32 {
-			return float32(int32(uint32(b[0])<<8|uint32(b[1])<<16|uint32(b[2])<<24)) / (1 << 31)
-		}), w.block, nil
-	case w.tag == tagPCM && width == 4:
-		return each(func(b []byte) float32 { return float32(int32(le.Uint32(b))) / (1 << 31) }), w.block, nil
-	case w.tag == tagPCM && width == 8:
-		return each(func(b []byte) float32 { return float32(int64(le.Uint64(b))) / (1 << 63) }), w.block, nil
+		return each(func(b []byte) float32 { return float32(int16(w.order.Uint16(b))) / 32768 }), w.block, nil
+	case w.tag == tagPCM && width <= 8:
+		return each(func(b []byte) float32 { return w.integer(b[:width]) }), w.block, nil
 	case w.tag == tagFloat && width == 4:
-		return each(func(b []byte) float32 { return math.Float32frombits(le.Uint32(b)) }), w.block, nil
+		return each(func(b []byte) float32 { return sane(math.Float32frombits(w.order.Uint32(b))) }), w.block, nil
 	case w.tag == tagFloat && width == 8:
-		return each(func(b []byte) float32 { return float32(math.Float64frombits(le.Uint64(b))) }), w.block, nil
+		return each(func(b []byte) float32 { return sane(float32(math.Float64frombits(w.order.Uint64(b)))) }), w.block, nil
 	case w.tag == tagALaw && width == 1:
 		return each(func(b []byte) float32 { return aLaw(b[0]) }), w.block, nil
 	case w.tag == tagMuLaw && width == 1:
 		return each(func(b []byte) float32 { return muLaw(b[0]) }), w.block, nil
+	case (w.tag == tagIMA || w.tag == tagMSADPCM) && w.order == binary.ByteOrder(binary.BigEndian):
+		return nil, 0, unheard("ADPCM in RIFX, of whose byte order writers think differently")
 	case w.tag == tagIMA && w.bits == 4 && w.block >= 4*w.channels:
 		return w.blocks(w.ima), w.block, nil
 	case w.tag == tagMSADPCM && w.bits == 4 && w.block >= 7*w.channels && w.channels <= 2 && len(w.coefficients) > 0:
 		return w.blocks(w.ms), w.block, nil
 	}
 	return nil, 0, unheard("WAV format %#x with %d bits in %d bytes", w.tag, w.bits, width)
+}
+
+// integer is a sample of any width: containers are filled from the top.
+func (w *wav) integer(b []byte) float32 {
+	v := uint64(0)
+	for i := range b {
+		if w.order == binary.ByteOrder(binary.BigEndian) {
+			v = v<<8 | uint64(b[i])
+		} else {
+			v |= uint64(b[i]) << (8 * i)
+		}
+	}
+	return float32(float64(int64(v<<(64-8*len(b)))) / (1 << 63))
+}
+
+// sane keeps figures that are none, and absurd ones, from spreading through the filter.
+func sane(v float32) float32 {
+	if v != v {
+		return 0
+	}
+	return max(-8, min(8, v))
 }
 
 // aLaw and muLaw expand a byte (ITU-T G.711).
