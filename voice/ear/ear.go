@@ -78,9 +78,7 @@ type Heard struct {
 
 // Hear gives what is heard in a recording. What cannot be heard is [pcm.ErrUnheard].
 func (e *Ear) Hear(ctx context.Context, src io.ReaderAt, size int64) (Heard, error) {
-	timed, cancel := context.WithTimeout(ctx, e.o.Timeout)
-	defer cancel()
-	heard, err := e.own(timed, src, size)
+	heard, err := e.own(ctx, src, size)
 	if err != nil {
 		return Heard{}, e.late(ctx, err)
 	}
@@ -107,6 +105,8 @@ func (e *Ear) own(ctx context.Context, src io.ReaderAt, size int64) (Heard, erro
 		return Heard{}, ctx.Err()
 	}
 	defer func() { e.idle <- l }()
+	ctx, cancel := context.WithTimeout(ctx, e.o.Timeout) // the wait for a worker does not count
+	defer cancel()
 	sound, err := pcm.All(ctx, src, size, e.o.Longest)
 	if err != nil {
 		return Heard{}, err

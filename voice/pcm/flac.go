@@ -1,13 +1,15 @@
 package pcm
 
 import (
+	"bytes"
+	"crypto/md5"
 	"errors"
 	"io"
 
 	"github.com/mewkiz/flac"
 )
 
-// openFLAC decodes native FLAC with mewkiz/flac, which checks every frame's sums.
+// openFLAC decodes native FLAC with mewkiz/flac, which checks every frame's sums; here the sum and the length of the whole are.
 func openFLAC(r io.Reader) (*source, error) {
 	stream, err := flac.New(r)
 	if err != nil {
@@ -15,9 +17,16 @@ func openFLAC(r io.Reader) (*source, error) {
 	}
 	info := stream.Info
 	var out []float32
+	heard, sum := uint64(0), md5.New()
 	return &source{rate: int(info.SampleRate), channels: int(info.NChannels), read: func() ([]float32, error) {
 		frame, err := stream.ParseNext()
 		if errors.Is(err, io.EOF) {
+			switch {
+			case heard < info.NSamples:
+				return nil, unheard("FLAC that is cut off behind %d of %d samples", heard, info.NSamples)
+			case info.MD5sum != [md5.Size]byte{} && !bytes.Equal(sum.Sum(nil), info.MD5sum[:]):
+				return nil, unheard("FLAC whose sound does not have the sum that it gives")
+			}
 			return nil, io.EOF
 		}
 		if err != nil {
@@ -30,6 +39,10 @@ func openFLAC(r io.Reader) (*source, error) {
 		if len(frame.Subframes) != int(info.NChannels) || frame.SampleRate != 0 && frame.SampleRate != info.SampleRate {
 			return nil, unheard("FLAC whose format changes on the way")
 		}
+		if info.MD5sum != [md5.Size]byte{} {
+			frame.Hash(sum)
+		}
+		heard += uint64(frame.BlockSize)
 		scale := 1 / float32(int64(1)<<(bits-1))
 		n := len(frame.Subframes[0].Samples)
 		out = out[:0]

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math"
 
 	pion "github.com/pion/opus"
 )
@@ -13,6 +14,7 @@ import (
 type packets struct {
 	r       io.Reader
 	serial  uint32
+	seq     uint32 // of the page that was read last
 	begun   bool
 	ended   bool
 	lacing  []byte
@@ -70,7 +72,11 @@ func (p *packets) page(within bool) error {
 	if p.begun && (serial != p.serial || h[5]&2 != 0) {
 		return unheard("several Ogg streams in one file")
 	}
-	p.begun, p.serial = true, serial
+	seq := binary.LittleEndian.Uint32(h[18:])
+	if p.begun && seq != p.seq+1 || within != (h[5]&1 != 0) {
+		return unheard("Ogg of which a page is missing")
+	}
+	p.begun, p.serial, p.seq = true, serial, seq
 	p.granule, p.last = int64(binary.LittleEndian.Uint64(h[6:])), h[5]&4 != 0
 	lacing := make([]byte, h[26])
 	if _, err := io.ReadFull(p.r, lacing); err != nil {
@@ -160,6 +166,7 @@ func openOpus(p *packets, head []byte) (*source, error) {
 	if err != nil {
 		return nil, unheard("no Opus decoder (%v)", err)
 	}
+	gain := float32(math.Pow(10, float64(int16(binary.LittleEndian.Uint16(head[16:])))/(20*256)))
 	buf := make([]float32, 5760*channels)
 	total, first := int64(0), int64(-1)
 	return &source{rate: opusRate, channels: channels, read: func() ([]float32, error) {
@@ -176,6 +183,9 @@ func openOpus(p *packets, head []byte) (*source, error) {
 			return nil, unheard("pion/opus gives up on a packet (%d of %d samples, %v)", n, want, err)
 		}
 		out := buf[:n*channels]
+		for i := range out {
+			out[i] *= gain
+		}
 		if total += int64(n); len(p.lacing) == 0 && p.granule >= 0 {
 			if first < 0 {
 				first = max(0, p.granule-total) // a stream that was recorded from its middle on

@@ -45,18 +45,25 @@ func Decode(ctx context.Context, src io.ReaderAt, size int64, sink func([]float3
 	}
 	r := newResampler(s.rate, Rate)
 	var mono []float32
+	var apart, together float64 // the power of the channels, and that of their mean
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		block, err := s.read()
 		if errors.Is(err, io.EOF) {
+			if apart > 1e-2 && together < apart/1000 {
+				return unheard("the channels are each other's inverse: nothing is left of them together")
+			}
 			return sink(r.flush())
 		}
 		if err != nil {
 			return err
 		}
 		mono = mix(mono[:0], block, s.channels)
+		if s.channels > 1 {
+			apart, together = apart+power(block)/float64(s.channels), together+power(mono)
+		}
 		if out := r.push(mono); len(out) > 0 {
 			if err := sink(out); err != nil {
 				return err
@@ -103,6 +110,13 @@ func Part(ctx context.Context, src io.ReaderAt, size int64, span earshot.Span) (
 		err = nil
 	}
 	return out, err
+}
+
+func power(b []float32) (sum float64) {
+	for _, v := range b {
+		sum += float64(v) * float64(v)
+	}
+	return sum
 }
 
 func mix(out, block []float32, channels int) []float32 {

@@ -271,6 +271,46 @@ func sine(rate int, hertz, seconds float64) []byte {
 	return b
 }
 
+// What lost a page, its end or a bit is no recording in which nothing was found.
+func TestWhatIsDamagedIsNotHeard(t *testing.T) {
+	clip := speech(t)
+	make := func(name string, args ...string) []byte {
+		path := filepath.Join(t.TempDir(), name)
+		if out, err := exec.CommandContext(t.Context(), "ffmpeg", append(append([]string{"-v", "error", "-i", clip}, args...), path)...).CombinedOutput(); err != nil {
+			t.Skipf("ffmpeg: %v %s", err, out)
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	flac, opus, mp3 := make("a.flac"), make("a.opus", "-c:a", "libopus", "-page_duration", "100000"), make("a.mp3", "-b:a", "64k", "-ar", "16000")
+	second := bytes.Index(opus[bytes.LastIndex(opus, []byte("OpusTags")):], []byte("OggS")) + bytes.LastIndex(opus, []byte("OpusTags"))
+	third := second + 4 + bytes.Index(opus[second+4:], []byte("OggS"))
+	twice := bytes.Clone(flac)
+	twice[26] ^= 1 // a bit of STREAMINFO's sum
+	inverse := []byte("RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x02\x00\x80\x3e\x00\x00\x00\xfa\x00\x00\x04\x00\x10\x00data\xff\xff\xff\xff")
+	for i := range 16000 {
+		v := int16(8000 * math.Sin(float64(i)/9))
+		inverse = binary.LittleEndian.AppendUint16(binary.LittleEndian.AppendUint16(inverse, uint16(v)), uint16(-v))
+	}
+	for name, text := range map[string][]byte{
+		"aPageIsMissing":    append(bytes.Clone(opus[:second]), opus[third:]...),
+		"aPageIsCutOff":     opus[:len(opus)-20],
+		"flacIsCutOff":      flac[:len(flac)/2],
+		"flacHasAnotherSum": twice,
+		"junkBetweenFrames": append(append(bytes.Clone(mp3[:len(mp3)/2]), "this is no frame"...), mp3[len(mp3)/2:]...),
+		"channelsCancel":    inverse,
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got, err := pcm.All(t.Context(), bytes.NewReader(text), int64(len(text)), time.Minute); !errors.Is(err, pcm.ErrUnheard) {
+				t.Errorf("%d samples, %v, want unheard", len(got), err)
+			}
+		})
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	f.Add(sine(8000, 400, 0.01))
 	f.Add([]byte("fLaC\x00\x00\x00\x22"))
