@@ -234,6 +234,9 @@ func (c Certificate) Verify(trust *Trust) (Verdict, error) {
 		if e.Verification == nil || e.Verification.OutcomeID != outcome.ID {
 			return Verdict{}, fmt.Errorf("certificate: %w: %w", ErrUnverified, errUnrelated)
 		}
+		if e.Verification.Result == "contradicted" {
+			return Verdict{}, fmt.Errorf("certificate: %w: a second look at the store, by %q, contradicts it", ErrUnverified, e.Verification.Verifier)
+		}
 		v.Verification = &e
 		if at.Size > v.Checkpoint.Size {
 			v.Checkpoint = at

@@ -159,6 +159,8 @@ type Reconcile struct {
 	Vanished int64 `json:"vanished"`
 	// Objects names some of those that vanished, by tags.
 	Objects []string `json:"object_tags,omitempty"`
+	// Lost: the list of the last inventory is not there, or is not the one that the log names.
+	Lost bool `json:"inventory_lost,omitempty"`
 }
 
 // Verification says that another component than the one that acted, with other credentials, has

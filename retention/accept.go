@@ -158,7 +158,7 @@ func (r *Runner) ApprovePolicy(ctx context.Context, name, digest string) (earsho
 		case samePerson(by, r.o.By.Name):
 			return d, fmt.Errorf("%w: %s brought this policy; someone else must approve it", ErrNotApproved, by)
 		}
-		e := r.entry(audit.KindApproval, "policy", d.String(), r.o.By.Name)
+		e := r.entry(audit.KindApproval, "policy", d.String(), r.o.Tagger.Tag("approver", d.String(), r.o.By.Name)) // a plain hash of a name can be guessed
 		e.Policy = &audit.Policy{Name: name, SHA256: d.String()}
 		e.Approval = &audit.Approval{Digest: d.String()}
 		if err := r.say(ctx, e); err != nil {

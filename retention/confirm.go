@@ -73,9 +73,29 @@ func OutcomeID(a earshot.Action) string {
 	return audit.EntryID(append([]string{string(audit.KindOutcome)}, actionParts(a)...)...)
 }
 
-// VerificationID is the id of the entry with which a verifier answers an outcome.
-func VerificationID(a earshot.Action, verifier string) string {
-	return audit.EntryID(string(audit.KindVerification), OutcomeID(a), verifier)
+// The results of a second look, the worst first.
+const (
+	contradicted = "contradicted"
+	confirmed    = "confirmed"
+	unknown      = "unknown"
+)
+
+// VerificationIDs are the ids of the entries with which a verifier may have answered an outcome, the
+// worst answer first: each answer is its own entry, so that a later look that contradicts an earlier
+// one is in the log.
+func VerificationIDs(a earshot.Action, verifier string) []string {
+	var out []string
+	for _, result := range []string{contradicted, confirmed, unknown} {
+		out = append(out, verificationID(a, verifier, result))
+	}
+	return out
+}
+
+func verificationID(a earshot.Action, verifier, result string) string {
+	if result == confirmed {
+		return audit.EntryID(string(audit.KindVerification), OutcomeID(a), verifier)
+	}
+	return audit.EntryID(string(audit.KindVerification), OutcomeID(a), verifier, result)
 }
 
 func (r *Runner) confirm(ctx context.Context, a earshot.Action, b *storage.Bucket, copies []*storage.Bucket, verifier string, out *Confirmed) (earshot.Leaf, error) {
@@ -120,7 +140,7 @@ func (r *Runner) confirm(ctx context.Context, a earshot.Action, b *storage.Bucke
 		out.Actions = append(out.Actions, a.ID())
 	}
 	e := r.entry(audit.KindVerification)
-	e.ID = VerificationID(a, verifier)
+	e.ID = verificationID(a, verifier, result)
 	e.Actor = r.o.Tagger.Actor(e.ID, r.o.By)
 	e.Run = string(a.Run)
 	e.Verification = &audit.Verification{OutcomeID: OutcomeID(a), Verifier: verifier, Method: "list_versions", Result: result, Left: left}

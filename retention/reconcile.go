@@ -2,11 +2,14 @@ package retention
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"time"
@@ -23,6 +26,8 @@ type Reconciled struct {
 	Appeared  int64 `json:"appeared"`
 	Explained int64 `json:"explained"` // gone, and the published log says why
 	Vanished  int64 `json:"vanished"`  // gone, and nothing says why
+	// Lost: the log names an inventory of this bucket, and its list is not here, or was changed.
+	Lost bool `json:"lost,omitempty"`
 	// Missing names some of those that vanished.
 	Missing []Missing `json:"missing,omitempty"`
 }
@@ -55,16 +60,41 @@ func (r *Runner) Reconcile(ctx context.Context, bucket, dir string) (Reconciled,
 		return Reconciled{}, err
 	}
 	head, lines := inventoryPath(dir, bucket)
-	fresh := lines + ".new"
+	fresh, before := lines+".new", lines+".before"
+	// A crash may have come between the entry of an inventory and its place here.
+	if err := os.Rename(fresh, before); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Reconciled{}, fmt.Errorf("keeping the inventory: %w", err)
+	}
 	inv, err := r.takeInventory(ctx, bucket, fresh)
 	if err != nil {
 		return Reconciled{}, err
 	}
-	out := Reconciled{Inventory: inv, First: !had}
-	if had {
-		if err := r.compare(ctx, &out, last, lines, fresh); err != nil {
-			return out, err
+	out := Reconciled{Inventory: inv}
+	// The log is read after the listing: what was gone by then has been announced.
+	said, err := r.announced(ctx, bucket, last.LogSize)
+	if err != nil {
+		return out, err
+	}
+	if said.root != "" {
+		last.Bucket, last.Root = bucket, said.root // the log's word, not the file's
+	}
+	old := ""
+	for _, path := range []string{lines, before} {
+		if root, err := r.rootOf(bucket, path); err == nil && root == last.Root {
+			old = path
+			break
 		}
+	}
+	switch {
+	case old != "":
+		err = r.compare(ctx, &out, last, said.keys, old, fresh)
+	case said.root == "" && !had:
+		out.First = true
+	default:
+		out.Lost = true
+	}
+	if err != nil {
+		return out, err
 	}
 	if err := r.sayReconciled(ctx, out, last); err != nil {
 		return out, err
@@ -73,29 +103,50 @@ func (r *Runner) Reconcile(ctx context.Context, bucket, dir string) (Reconciled,
 	if err != nil {
 		return out, err
 	}
-	// Lines first: a head without its lines would be believed, lines without their head are taken anew.
-	if err := os.Remove(head); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := errors.Join(os.Rename(fresh, lines), replaceWhole(head, append(text, '\n'))); err != nil {
 		return out, fmt.Errorf("keeping the inventory: %w", err)
 	}
-	if err := os.Rename(fresh, lines); err != nil {
-		return out, fmt.Errorf("keeping the inventory: %w", err)
-	}
-	if err := os.WriteFile(head, append(text, '\n'), 0o600); err != nil {
-		return out, fmt.Errorf("keeping the inventory: %w", err)
-	}
-	if out.Vanished > 0 {
+	_ = os.Remove(before) // it is of no use any more, and does no harm
+	switch {
+	case out.Lost:
+		err = fmt.Errorf("%w: what bucket %q held at its last inventory cannot be told: the list that lies in the folder of inventories is not the one that the log names", ErrVanished, bucket)
+	case out.Vanished > 0:
 		err = fmt.Errorf("%w: %d in bucket %q since %s", ErrVanished, out.Vanished, bucket, last.TakenAt.Format(time.DateTime))
 	}
 	return out, err
 }
 
-// compare merges the two sorted lists.
-func (r *Runner) compare(ctx context.Context, out *Reconciled, last Inventory, before, after string) error {
-	// The log is read after the listing: what was gone by then has been announced.
-	said, err := r.announced(ctx, last.LogSize)
+// replaceWhole writes a file so that a crash leaves the old one or the new one.
+func replaceWhole(path string, text []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".inventory-")
 	if err != nil {
 		return err
 	}
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+	return err
+}
+
+// rootOf computes the root of an inventory file's lines.
+func (r *Runner) rootOf(bucket, path string) (string, error) {
+	tree := audit.Accumulator{}
+	for h, err := range heldLines(path) {
+		if err != nil {
+			return "", err
+		}
+		tree.Add([]byte(r.o.Tagger.Tag("version", bucket, h.line())))
+	}
+	root := tree.Root()
+	return hex.EncodeToString(root[:]), nil
+}
+
+// compare merges the two sorted lists.
+func (r *Runner) compare(ctx context.Context, out *Reconciled, last Inventory, said map[string]bool, before, after string) error {
 	nextOld, stopOld := iter.Pull2(heldLines(before))
 	defer stopOld()
 	nextNew, stopNew := iter.Pull2(heldLines(after))
@@ -150,15 +201,19 @@ func objectName(bucket, key string) string {
 // announced gives the keys of which the published log says, from that entry on, that something was
 // done to them: recordings, and the companions that went with them. The whole log is verified on
 // the way, and the tags of each entry are compared with the recording that the catalog claims it is
-// about: what the catalog alone says explains nothing.
-func (r *Runner) announced(ctx context.Context, from int64) (map[string]bool, error) {
+// about: what the catalog alone says explains nothing, nor what nobody can tell any more because the
+// person's key is destroyed.
+func (r *Runner) announced(ctx context.Context, bucket string, from int64) (said announcements, err error) {
 	shard, err := r.o.Catalog.Shard(ctx)
 	if err != nil {
-		return nil, err
+		return said, err
 	}
 	intents := map[string]string{} // id of an intent in the log -> its tag of the recording
 	report, err := r.o.Log.Verify(ctx, audit.VerifyOptions{Visit: func(index int64, body []byte) error {
 		e, err := audit.Parse(body)
+		if err == nil && e.Inventory != nil && e.Inventory.Scope == r.o.Tagger.Tag("bucket", e.ID, bucket) {
+			said.root = e.Inventory.Root
+		}
 		if err != nil || e.Intent == nil {
 			return nil //nolint:nilerr // the report tells of it
 		}
@@ -169,10 +224,10 @@ func (r *Runner) announced(ctx context.Context, from int64) (map[string]bool, er
 		return nil
 	}})
 	if err != nil {
-		return nil, err
+		return said, err
 	}
 	if !report.OK() {
-		return nil, fmt.Errorf("%w: %s", audit.ErrUnverified, report.Findings[0])
+		return said, fmt.Errorf("%w: %s", audit.ErrUnverified, report.Findings[0])
 	}
 	out := map[string]bool{}
 	explain := func(a earshot.Action) error {
@@ -181,10 +236,13 @@ func (r *Runner) announced(ctx context.Context, from int64) (map[string]bool, er
 			return nil
 		}
 		tags, err := r.SubjectTagger(ctx, a.Recording.Subject)
-		if err != nil && !errors.Is(err, ErrNoKey) {
+		if errors.Is(err, ErrNoKey) {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
-		if err == nil && tags.Tag("recording", intentID(a), recordingName(a.Recording.ID)) != tag {
+		if tags.Tag("recording", intentID(a), recordingName(a.Recording.ID)) != tag {
 			return nil // the log speaks of another recording
 		}
 		out[objectName(a.Recording.ID.Bucket, a.Recording.ID.Key)] = true
@@ -197,25 +255,32 @@ func (r *Runner) announced(ctx context.Context, from int64) (map[string]bool, er
 	}
 	for a, err := range r.o.Catalog.Acted(ctx, from) {
 		if err != nil {
-			return nil, err
+			return said, err
 		}
 		if a.State == earshot.ActionSkipped && a.IntendedAt.IsZero() {
 			continue // it was never begun
 		}
 		if err := explain(a); err != nil {
-			return nil, err
+			return said, err
 		}
 	}
 	open, err := r.o.Catalog.Unfinished(ctx, 1<<20)
 	if err != nil {
-		return nil, err
+		return said, err
 	}
 	for _, a := range open {
 		if err := explain(a); err != nil {
-			return nil, err
+			return said, err
 		}
 	}
-	return out, nil
+	said.keys = out
+	return said, nil
+}
+
+// announcements are what the published log says of a bucket.
+type announcements struct {
+	keys map[string]bool // names of objects that something was done to
+	root string          // of the last inventory; empty if there is none in this shard
 }
 
 // announcedBefore is how many entries before the last inventory are looked at for intents whose
@@ -236,7 +301,7 @@ func (r *Runner) sayReconciled(ctx context.Context, out Reconciled, last Invento
 	e = r.entry(audit.KindReconcile, last.Root, out.Inventory.Root, when)
 	e.Reconcile = &audit.Reconcile{
 		Scope: r.o.Tagger.Tag("bucket", e.ID, out.Inventory.Bucket), From: last.Root, To: out.Inventory.Root,
-		Appeared: out.Appeared, Explained: out.Explained, Vanished: out.Vanished,
+		Appeared: out.Appeared, Explained: out.Explained, Vanished: out.Vanished, Lost: out.Lost,
 	}
 	for _, m := range out.Missing[:min(len(out.Missing), 40)] {
 		e.Reconcile.Objects = append(e.Reconcile.Objects, r.o.Tagger.Tag("object", e.ID, out.Inventory.Bucket+"/"+m.Key+"\n"+m.Version))

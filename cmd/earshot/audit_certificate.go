@@ -148,12 +148,15 @@ func (i *installation) certify(ctx context.Context, action earshot.Action, d dra
 		}
 	}
 	for _, verifier := range []string{sameCredentials, ownCredentials} {
-		at, ok, err := i.db.Head().Index(ctx, retention.VerificationID(action, verifier))
-		if err != nil {
-			return audit.Certificate{}, err
-		}
-		if ok && base == i.shard.Base { // one from a later shard has another log's proof
-			s.Verification = &at
+		for _, id := range retention.VerificationIDs(action, verifier) {
+			at, ok, err := i.db.Head().Index(ctx, id)
+			if err != nil {
+				return audit.Certificate{}, err
+			}
+			if ok && base == i.shard.Base { // one from a later shard has another log's proof
+				s.Verification = &at
+				break
+			}
 		}
 	}
 	tiles, err := then.tiles(ctx)
