@@ -36,6 +36,7 @@ const (
 	KindGap       Kind = "cosign_gap"
 	KindOrphan    Kind = "orphan_superseded"
 	KindRecovered Kind = "recovered"
+	KindReviewed  Kind = "recovery_reviewed"
 	KindRotation  Kind = "key_rotation"
 	KindClosing   Kind = "shard_closed"
 	// What is said of people's keys and of those who read.
@@ -70,6 +71,7 @@ type Entry struct {
 	Gap          *Gap          `json:"gap,omitempty"`
 	Orphan       *Orphan       `json:"orphan,omitempty"`
 	Recovered    *Recovered    `json:"recovered,omitempty"`
+	Reviewed     *Reviewed     `json:"reviewed,omitempty"`
 	Rotation     *Rotation     `json:"rotation,omitempty"`
 	Shard        *ShardNote    `json:"shard,omitempty"`
 	SubjectKey   *SubjectKey   `json:"subject_key,omitempty"`
@@ -99,6 +101,21 @@ type Recovered struct {
 	Adopted    int64 `json:"adopted"`    // entries that the database did not have
 	Renumbered int64 `json:"renumbered"` // entries that it had given numbers which the log gave to others
 	Answered   int64 `json:"answered"`   // intents of lost runs that were closed
+	// What people had said and the database has lost: holds that do not protect any more, and all of
+	// it together. Nothing is done until a person has reviewed it.
+	HoldsLost int64 `json:"holds_lost,omitempty"`
+	SaidLost  int64 `json:"said_lost,omitempty"`
+	// KeysDestroyed counts keys of data subjects that the restore had brought back.
+	KeysDestroyed int64 `json:"keys_destroyed_again,omitempty"`
+}
+
+// Lost is what a database lost of what people had said: see [Recovered].
+type Lost struct{ Holds, Said, KeysDestroyed int64 }
+
+// Reviewed says that a person has looked at what a restore lost of what people had said, and has said
+// it again where it still holds.
+type Reviewed struct {
+	Entries []string `json:"entry_ids"` // the lost ones
 }
 
 // Rotation says that the log's key is replaced: both keys sign the sentence that

@@ -130,7 +130,10 @@ type Adopter interface {
 type RecoverOptions struct {
 	// Known reports whether the database knows a run. The open intents of one that it does not know
 	// are closed, since nobody will ever finish them.
-	Known    func(ctx context.Context, run string) (bool, error)
+	Known func(ctx context.Context, run string) (bool, error)
+	// Compare, if not nil, is given what people said, not runs: of holds, requests, data subjects and
+	// their keys, in order. It is called before anything is adopted, and tells what the database has lost.
+	Compare  func(ctx context.Context, said []Entry) (Lost, error)
 	Progress func(done, total int64)
 }
 
@@ -152,6 +155,7 @@ func Recover(ctx context.Context, o Options, head Adopter, r RecoverOptions) (Re
 		return Recovered{}, fmt.Errorf("recovering: %w", err)
 	}
 	open := map[string]Entry{}
+	var said []Entry
 	report, err := VerifyAll(ctx, o.Tiles, o.Trust, VerifyOptions{Progress: r.Progress, Visit: func(_ int64, body []byte) error {
 		e, err := Parse(body)
 		switch {
@@ -161,6 +165,8 @@ func Recover(ctx context.Context, o Options, head Adopter, r RecoverOptions) (Re
 			open[e.ID] = e
 		case e.Outcome != nil:
 			delete(open, e.Outcome.IntentID)
+		case e.Hold != nil, e.Request != nil, e.SubjectKey != nil, e.Reviewed != nil:
+			said = append(said, e)
 		}
 		return nil
 	}})
@@ -176,8 +182,16 @@ func Recover(ctx context.Context, o Options, head Adopter, r RecoverOptions) (Re
 		return out, fmt.Errorf("recovering: %w", err)
 	}
 	out.Answered = int64(len(closing))
+	if r.Compare != nil {
+		lost, err := r.Compare(ctx, said)
+		if err != nil {
+			return out, fmt.Errorf("recovering: %w", err)
+		}
+		out.HoldsLost, out.SaidLost, out.KeysDestroyed = lost.Holds, lost.Said, lost.KeysDestroyed
+	}
 	out.Adopted, out.Renumbered, err = head.Adopt(ctx, fence, out.Size, report.Checkpoint.Root, leavesOf(ctx, o, report.Checkpoint), func(adopted, renumbered int64) ([]earshot.Leaf, error) {
-		said := Recovered{Size: out.Size, Adopted: adopted, Renumbered: renumbered, Answered: out.Answered}
+		said := out
+		said.Adopted, said.Renumbered = adopted, renumbered
 		leaf, err := Entry{
 			ID: EntryID(string(KindRecovered), strconv.FormatInt(out.Size, 10), strconv.FormatInt(o.Now().UnixMicro(), 10)), Kind: KindRecovered, TS: o.Now().UnixMicro(),
 			Recovered: &said,

@@ -360,6 +360,9 @@ func (r *Runner) settleBatch(ctx context.Context, published int64) (settled int,
 }
 
 func (r *Runner) settle(ctx context.Context) (int, error) {
+	if err := r.reviewed(ctx); err != nil {
+		return 0, err
+	}
 	published, err := r.o.Log.Publish(ctx)
 	if err != nil {
 		return 0, err

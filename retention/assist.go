@@ -72,6 +72,9 @@ func (r *Runner) Assist(ctx context.Context, id earshot.RunID, most int) (unfini
 
 // fit checks that the run is one of this process's policies, young enough, and as it was sealed.
 func (r *Runner) fit(ctx context.Context, run earshot.Run) (earshot.Run, error) {
+	if err := r.reviewed(ctx); err != nil {
+		return run, err
+	}
 	switch {
 	case run.PolicyDigest != r.rules.digest:
 		return run, fmt.Errorf("%w: run %s was planned under other policies than are in force now; plan again", ErrStaleRun, run.ID)

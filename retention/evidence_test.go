@@ -321,7 +321,7 @@ func (w *world) recover() (audit.Recovered, error) {
 	db := w.openDB()
 	defer db.Close()
 	o := audit.Options{Tiles: w.mustTiles(), Signer: w.keys.Signer, Verifier: w.keys.Verifier}
-	return audit.Recover(w.tb.Context(), o, db.Head(), audit.RecoverOptions{Known: func(ctx context.Context, run string) (bool, error) {
+	return audit.Recover(w.tb.Context(), o, db.Head(), audit.RecoverOptions{Compare: retention.Restored(db, w.subjects, w.keys.Tagger, w.now), Known: func(ctx context.Context, run string) (bool, error) {
 		_, err := db.Run(ctx, earshot.RunID(run))
 		return err == nil, nil
 	}})

@@ -299,7 +299,9 @@ func entryText(e audit.Entry) string {
 	case e.Orphan != nil:
 		return fmt.Sprintf("%s of an abandoned attempt was written over", e.Orphan.Tile)
 	case e.Recovered != nil:
-		return fmt.Sprintf("after a restore: %d taken over, %d numbered anew, %d lost intents closed", e.Recovered.Adopted, e.Recovered.Renumbered, e.Recovered.Answered)
+		return fmt.Sprintf("after a restore: %d taken over, %d numbered anew, %d lost intents closed, %d holds LOST", e.Recovered.Adopted, e.Recovered.Renumbered, e.Recovered.Answered, e.Recovered.HoldsLost)
+	case e.Reviewed != nil:
+		return fmt.Sprintf("%d lost things reviewed", len(e.Reviewed.Entries))
 	case e.Shard != nil && e.Shard.Next != "":
 		return "the log goes on in " + e.Shard.Next
 	case e.Shard != nil:

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -15,7 +14,6 @@ import (
 	"earshot"
 	"earshot/audit"
 	"earshot/storage"
-	"earshot/storage/catalog"
 
 	"github.com/spf13/cobra"
 )
@@ -75,46 +73,6 @@ func (a *app) listen(ctx context.Context, addr string, h http.Handler) error {
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	return server.Shutdown(stop)
-}
-
-func newAuditRecover(a *app) *cobra.Command {
-	return command("recover", "Bring the catalog up to the published log after the restore of a backup",
-		`When the catalog was restored from a backup the log in the bucket is ahead of it, and everything halts: what the
-world was shown must not be contradicted. Call this after every restore, also where nothing halts: it shuts out
-processes that still write to the old catalog. It verifies the whole log, with its witnesses, takes over what the catalog
-lacks, closes the intents of runs that nobody knows any more, and says so in an entry. Scan afterwards.`, cobra.NoArgs,
-		func(cmd *cobra.Command, _ []string) error {
-			ctx := cmd.Context()
-			i, err := a.connect(ctx)
-			if err != nil {
-				return err
-			}
-			defer i.close()
-			o, err := a.openKeys(ctx, i)
-			if err != nil {
-				return err
-			}
-			if _, err := audit.Open(ctx, o); err != nil && !errors.Is(err, audit.ErrHalted) && !errors.Is(err, audit.ErrUnverified) {
-				return err
-			}
-			got, err := audit.Recover(ctx, o, i.db.Head(), audit.RecoverOptions{
-				Known: func(ctx context.Context, run string) (bool, error) {
-					_, err := i.db.Run(ctx, earshot.RunID(run))
-					if errors.Is(err, catalog.ErrNotFound) {
-						return false, nil
-					}
-					return err == nil, err
-				},
-				Progress: a.counting("verify"),
-			})
-			if err != nil {
-				return err
-			}
-			return a.emit(got, func(w io.Writer) {
-				fmt.Fprintf(w, "recovered from the log of %d entries: %d taken over, %d numbered anew, %d lost intents closed\nnext: earshot scan\n",
-					got.Size, got.Adopted, got.Renumbered, got.Answered)
-			})
-		})
 }
 
 func newAuditRotate(a *app) *cobra.Command {

@@ -139,3 +139,10 @@ func (h *Head) Index(ctx context.Context, entryID string) (index int64, ok bool,
 	}
 	return index, err == nil, wrap("finding an entry", err)
 }
+
+// Has tells whether an entry was ever written here, in whatever shard, numbered or waiting.
+func (h *Head) Has(ctx context.Context, entryID string) (has bool, err error) {
+	err = h.d.db.QueryRowContext(ctx, `select exists (select 1 from entries where entry_id = $1)
+		or exists (select 1 from outbox where entry_id = $1)`, entryID).Scan(&has)
+	return has, wrap("finding an entry", err)
+}

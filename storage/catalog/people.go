@@ -38,6 +38,24 @@ func (d *DB) Subject(ctx context.Context, id earshot.SubjectID) (*earshot.Subjec
 	return &s, wrap("reading a data subject", err)
 }
 
+// SubjectIDs lists the pseudonyms of everybody that anything is known of.
+func (d *DB) SubjectIDs(ctx context.Context) ([]earshot.SubjectID, error) {
+	rows, err := d.db.QueryContext(ctx, "select id from subjects union select subject from recordings where subject <> '' union select subject from requests order by 1")
+	if err != nil {
+		return nil, wrap("listing data subjects", err)
+	}
+	defer rows.Close()
+	var out []earshot.SubjectID
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, wrap("listing data subjects", err)
+		}
+		out = append(out, earshot.SubjectID(id))
+	}
+	return out, wrap("listing data subjects", rows.Err())
+}
+
 // PlaceHold stores a hold; what it covers becomes due at once, so that its decision is told anew.
 func (d *DB) PlaceHold(ctx context.Context, h earshot.Hold, leaves ...earshot.Leaf) error {
 	return wrap("placing the hold", d.tx(ctx, func(tx *sql.Tx) error {
