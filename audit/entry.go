@@ -107,6 +107,9 @@ type Recovered struct {
 	SaidLost  int64 `json:"said_lost,omitempty"`
 	// KeysDestroyed counts keys of data subjects that the restore had brought back.
 	KeysDestroyed int64 `json:"keys_destroyed_again,omitempty"`
+	// PublishedBefore: so many entries had been public, and the bucket did not hold them any more (or held
+	// others); a person decided to go on from what was left.
+	PublishedBefore int64 `json:"published_before,omitempty"`
 }
 
 // Lost is what a database lost of what people had said: see [Recovered].

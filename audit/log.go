@@ -197,44 +197,55 @@ func (l *Log) load(ctx context.Context) error {
 			return err
 		}
 	}
+	e, tail, err := rightEdge(ctx, l.opts.Tiles, c)
+	if err != nil {
+		return err
+	}
+	l.size, l.edge, l.tail, l.etag = c.Size, e, tail, etag
+	l.closed, err = l.ends(ctx)
+	return err
+}
+
+// rightEdge reads the tiles that a tree ends with and the bundle that is not full, and checks them
+// against the root.
+func rightEdge(ctx context.Context, tiles Tiles, c Checkpoint) (edge, []byte, error) {
 	var e edge
 	for level, n := 0, c.Size; n > 0; level, n = level+1, n>>tileHeight {
 		w := int(n % tileWidth)
 		hashes := make([]tlog.Hash, 0, tileWidth)
 		if w > 0 {
-			data, _, err := l.opts.Tiles.Get(ctx, tilePath(strconv.Itoa(level), n>>tileHeight, w))
+			data, _, err := tiles.Get(ctx, tilePath(strconv.Itoa(level), n>>tileHeight, w))
 			if err != nil {
-				return err
+				return nil, nil, err
 			}
 			read, err := parseHashes(data, w)
 			if err != nil {
-				return err
+				return nil, nil, err
 			}
 			hashes = append(hashes, read...)
 		}
 		e = append(e, hashes)
 	}
 	if e.root() != c.Root {
-		return fmt.Errorf("%w: the tiles do not give the checkpoint's root", ErrUnverified)
+		return nil, nil, fmt.Errorf("%w: the tiles do not give the checkpoint's root", ErrUnverified)
 	}
 	var tail []byte
 	if w := int(c.Size % tileWidth); w > 0 {
-		if tail, _, err = l.opts.Tiles.Get(ctx, tilePath("entries", c.Size>>tileHeight, w)); err != nil {
-			return err
+		var err error
+		if tail, _, err = tiles.Get(ctx, tilePath("entries", c.Size>>tileHeight, w)); err != nil {
+			return nil, nil, err
 		}
 		entries, err := parseBundle(tail, w)
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
 		for i, entry := range entries {
 			if tlog.RecordHash(entry) != e[0][i] {
-				return fmt.Errorf("%w: entry %d is not the one in the tree", ErrUnverified, c.Size-int64(w-i))
+				return nil, nil, fmt.Errorf("%w: entry %d is not the one in the tree", ErrUnverified, c.Size-int64(w-i))
 			}
 		}
 	}
-	l.size, l.edge, l.tail, l.etag = c.Size, e, tail, etag
-	l.closed, err = l.ends(ctx)
-	return err
+	return e, tail, nil
 }
 
 // ends reports whether the last published entry closes the shard.

@@ -135,11 +135,19 @@ type RecoverOptions struct {
 	// their keys, in order. It is called before anything is adopted, and tells what the database has lost.
 	Compare  func(ctx context.Context, said []Entry) (Lost, error)
 	Progress func(done, total int64)
+	// BucketLost: what the catalog knows to have been public is not in the bucket any more, and the log
+	// is to go on from what is left. Somebody must have decided that; the entry says so.
+	BucketLost bool
 }
+
+// ErrBehind means: the published log lacks what the catalog knows to have been public. That is no
+// restored catalog: somebody cut the log off or rewrote it, or the bucket itself was restored.
+var ErrBehind = errors.New("the published log is not the one that the catalog has published: somebody has cut it off or rewritten it, or its bucket was restored; compare with the versions below in the bucket, the witnesses and the auditor's last checkpoint before you go on with what is left")
 
 // Recover brings a database that is behind the published log, as after the restore of a backup, up
 // to it. The whole log is verified first, with its quorum of witnesses: nothing is adopted from a
-// log that does not verify. It is safe because nothing is ever done whose intent is not published:
+// log that does not verify. Where publishing was cut off after a larger tree had been signed, and
+// cosigned perhaps, that tree is brought to its end and adopted. It is safe because nothing is ever done whose intent is not published:
 // numbers that only the database gave were never acted upon. It ends with an entry that says so.
 func Recover(ctx context.Context, o Options, head Adopter, r RecoverOptions) (Recovered, error) {
 	o.Head = head
@@ -154,29 +162,17 @@ func Recover(ctx context.Context, o Options, head Adopter, r RecoverOptions) (Re
 	if err := o.Tiles.Replace(ctx, fenceKey, []byte(fence+"\n")); err != nil {
 		return Recovered{}, fmt.Errorf("recovering: %w", err)
 	}
-	open := map[string]Entry{}
-	var said []Entry
-	report, err := VerifyAll(ctx, o.Tiles, o.Trust, VerifyOptions{Progress: r.Progress, Visit: func(_ int64, body []byte) error {
-		e, err := Parse(body)
-		switch {
-		case err != nil:
-			return err
-		case e.Intent != nil:
-			open[e.ID] = e
-		case e.Outcome != nil:
-			delete(open, e.Outcome.IntentID)
-		case e.Hold != nil, e.Request != nil, e.SubjectKey != nil, e.Reviewed != nil:
-			said = append(said, e)
-		}
-		return nil
-	}})
+	report, open, said, err := survey(ctx, o, r)
 	if err != nil {
 		return Recovered{}, fmt.Errorf("recovering: %w", err)
 	}
-	if !report.mendable() {
-		return Recovered{}, fmt.Errorf("recovering: %w: %s", ErrUnverified, report.Findings[0])
-	}
 	out := Recovered{Size: report.Checkpoint.Size}
+	if out.PublishedBefore, err = publishedBeyond(ctx, o, report.Checkpoint); err != nil {
+		return out, fmt.Errorf("recovering: %w", err)
+	}
+	if out.PublishedBefore > 0 && !r.BucketLost {
+		return out, fmt.Errorf("recovering: %w (%d entries were public, %d are there)", ErrBehind, out.PublishedBefore, out.Size)
+	}
 	closing, err := closeLost(ctx, o, r, open)
 	if err != nil {
 		return out, fmt.Errorf("recovering: %w", err)

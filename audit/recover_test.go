@@ -218,3 +218,92 @@ func TestAKeyIsRotatedUnderBothKeys(t *testing.T) {
 		t.Error("a rotation that the old key has not signed was believed")
 	}
 }
+
+// TestWhatWitnessesHaveCosignedIsAdopted: publishing died between the cosignature and the swap of the
+// checkpoint, and then a backup was restored. The witness will never cosign another tree.
+func TestWhatWitnessesHaveCosignedIsAdopted(t *testing.T) {
+	for name, died := range map[string]func(op, key string) bool{
+		"beforeTheSwap": func(op, key string) bool { return op == "swap" && key == "checkpoint" },
+		"beforeTheCosignedCopyWasKept": func(op, key string) bool {
+			return strings.HasPrefix(key, "cosigned/20") || op == "swap" && key == "checkpoint"
+		},
+	} {
+		for _, strict := range []bool{true, false} {
+			f, trust, _ := witnessed(t, "1", strict, "a")
+			f.act(t, 0, 5)
+			f.publish(t)
+			o := f.options()
+			o.Trust, o.Strict = trust, strict
+			backup := f.head.backup()
+			f.act(t, 5, 5)
+			f.tiles.fail = func(op, key string) error {
+				if died(op, key) {
+					return errors.New("dead")
+				}
+				return nil
+			}
+			if _, err := f.log.Publish(t.Context()); err == nil {
+				t.Fatal("the store was to fail")
+			}
+			f.tiles.fail = nil
+			f.head, o.Head = backup, backup
+			f.act(t, 20, 1)
+			got, err := audit.Recover(t.Context(), o, f.head, audit.RecoverOptions{})
+			if err != nil || got.Size != 20 || got.Adopted != 10 {
+				t.Fatalf("%s, strict %v: %+v, %v", name, strict, got, err)
+			}
+			if f.log, err = audit.Open(t.Context(), o); err != nil {
+				t.Fatal(err)
+			}
+			f.act(t, 30, 50)
+			if size := f.publish(t); size != 20+2+1+100 {
+				t.Errorf("%s, strict %v: published %d", name, strict, size)
+			}
+			if got := findings(t, f, trust, audit.VerifyOptions{}); len(got) > 0 {
+				t.Errorf("%s, strict %v: %v", name, strict, got)
+			}
+		}
+	}
+}
+
+// TestALogThatWasCutOffIsNotAdopted: the catalog knows what was public. A bucket that lacks it, or
+// holds something else, is taken up again only by a person's decision, and the log says so.
+func TestALogThatWasCutOffIsNotAdopted(t *testing.T) {
+	for name, attack := range map[string]func(t *testing.T, f *fixture, before map[string][]byte){
+		"cutOff": func(_ *testing.T, f *fixture, before map[string][]byte) { f.tiles.objects = before },
+		"rewritten": func(t *testing.T, f *fixture, _ map[string][]byte) {
+			g := &fixture{tiles: newTiles(), head: newHead(), keys: f.keys}
+			var err error
+			if g.log, err = audit.Create(t.Context(), g.options()); err != nil {
+				t.Fatal(err)
+			}
+			g.act(t, 500, 70)
+			g.publish(t)
+			f.tiles.objects = g.tiles.objects
+		},
+	} {
+		f := newFixture(t)
+		f.act(t, 0, 49)
+		f.publish(t)
+		before := maps.Clone(f.tiles.objects)
+		f.act(t, 49, 3)
+		f.publish(t)
+		attack(t, f, before)
+		if _, err := audit.Recover(t.Context(), f.options(), f.head, audit.RecoverOptions{}); !errors.Is(err, audit.ErrBehind) {
+			t.Fatalf("%s: got %v, want ErrBehind", name, err)
+		}
+		got, err := audit.Recover(t.Context(), f.options(), f.head, audit.RecoverOptions{BucketLost: true})
+		if err != nil || got.PublishedBefore != 104 {
+			t.Fatalf("%s: %+v, %v", name, got, err)
+		}
+		said := false
+		r := f.verify(t, audit.VerifyOptions{Visit: func(_ int64, body []byte) error {
+			e, err := audit.Parse(body)
+			said = said || err == nil && e.Recovered != nil && e.Recovered.PublishedBefore == 104
+			return nil
+		}})
+		if !r.OK() || !said {
+			t.Errorf("%s: said %v, %v", name, said, r.Findings)
+		}
+	}
+}

@@ -16,7 +16,7 @@ import (
 )
 
 func newAuditRecover(a *app) *cobra.Command {
-	var reviewed bool
+	var reviewed, bucketLost bool
 	c := command("recover", "Bring the catalog up to the published log after the restore of a backup",
 		`When the catalog was restored from a backup the log in the bucket is ahead of it, and everything halts: what the
 world was shown must not be contradicted. Call this after every restore, also where nothing halts: it shuts out
@@ -31,13 +31,14 @@ count too. Keys of data subjects that were destroyed, and that the restore broug
 			if reviewed {
 				return a.review(cmd.Context())
 			}
-			return a.recover(cmd.Context())
+			return a.recover(cmd.Context(), bucketLost)
 		})
 	c.Flags().BoolVar(&reviewed, "reviewed", false, "say that you have seen to what a restore lost of holds, requests and data subjects")
+	c.Flags().BoolVar(&bucketLost, "bucket-lost", false, "go on with a bucket that lacks entries which had been public: the log will say so for ever")
 	return c
 }
 
-func (a *app) recover(ctx context.Context) error {
+func (a *app) recover(ctx context.Context, bucketLost bool) error {
 	i, err := a.connect(ctx)
 	if err != nil {
 		return err
@@ -59,7 +60,7 @@ func (a *app) recover(ctx context.Context) error {
 			return err == nil, err
 		},
 		Compare:  retention.Restored(i.db, i.subjects, i.keys.Tagger, time.Now()),
-		Progress: a.counting("verify"),
+		Progress: a.counting("verify"), BucketLost: bucketLost,
 	})
 	if err != nil {
 		return err
