@@ -92,15 +92,101 @@ func (l *Log) cosign(ctx context.Context, c Checkpoint, signed []byte) ([]byte, 
 		return signed, nil
 	}
 	gap := fmt.Errorf("%w: %s: %w", ErrUncosigned, t.Quorum(), failed)
-	age := l.opts.Now().Sub(l.seen.at)
-	switch {
-	case l.opts.Strict, errors.Is(failed, ErrDisputed):
+	if l.opts.Strict || errors.Is(failed, ErrDisputed) {
 		return nil, gap
-	case !l.seen.at.IsZero() && age > l.opts.MaxUncosigned:
-		return nil, fmt.Errorf("%w; the last cosignature is %s old, and %s are allowed", gap, age.Round(time.Second), l.opts.MaxUncosigned)
+	}
+	since, err := l.uncosignedSince(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if age := l.opts.Now().Sub(since); age > l.opts.MaxUncosigned {
+		return nil, fmt.Errorf("%w; nobody has cosigned for %s, and %s are allowed", gap, age.Round(time.Second), l.opts.MaxUncosigned)
 	}
 	l.seen.gap = gap
 	return signed, l.sayGap(ctx)
+}
+
+// uncosignedSince is when the quorum cosigned last; of a log that it never did, when its first entry
+// was written: witnesses that were never there must not be waited for without end.
+func (l *Log) uncosignedSince(ctx context.Context) (time.Time, error) {
+	if !l.seen.at.IsZero() {
+		return l.seen.at, nil
+	}
+	first, err := l.opts.Head.Numbered(ctx, 0, 1)
+	if err != nil || len(first) == 0 {
+		return l.opts.Now(), err
+	}
+	e, err := Parse(first[0].Body)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return e.Time(), nil
+}
+
+// askAgain is how often witnesses are asked again for a tree while nothing new is published.
+const askAgain = 10 * time.Second
+
+// cosignLate has the published tree cosigned that the quorum has not seen: it was away, or the policy
+// that asks for it is new. Otherwise the log would not verify until the next entry comes. Where the log
+// is strict the error says that the quorum is missing.
+func (l *Log) cosignLate(ctx context.Context) error {
+	if l.opts.Trust.quorum == "" || l.size == 0 || l.seen.last >= l.size {
+		return nil
+	}
+	if !l.opts.Strict && time.Since(l.asked) < askAgain {
+		return nil
+	}
+	l.asked = time.Now()
+	signed, etag, err := l.opts.Tiles.Get(ctx, "checkpoint")
+	if err != nil {
+		return fmt.Errorf("publishing the log: %w", err)
+	}
+	c, err := l.opts.Trust.open(signed)
+	if err != nil {
+		return fmt.Errorf("publishing the log: %w", err)
+	}
+	if c.Size != l.size {
+		return nil // another process has published since, and had that cosigned
+	}
+	with, err := l.cosign(ctx, c, signed)
+	switch {
+	case errors.Is(err, ErrDisputed) && l.overtaken(ctx, err):
+		return nil
+	case errors.Is(err, ErrUncosigned) && !l.opts.Strict && !errors.Is(err, ErrDisputed):
+		return nil // what is published is published; the next entry is not
+	case err != nil:
+		return fmt.Errorf("publishing the log: %w", err)
+	case l.seen.last < c.Size:
+		return nil
+	}
+	now, swapped, err := l.opts.Tiles.Swap(ctx, "checkpoint", with, etag)
+	if err != nil {
+		return fmt.Errorf("publishing the log: %w", err)
+	}
+	if swapped {
+		l.etag = now
+	}
+	return nil
+}
+
+// overtaken reports whether witnesses have refused a tree since another process of ours is ahead: it
+// has published a larger one meanwhile, or had one cosigned that our database knows.
+func (l *Log) overtaken(ctx context.Context, refused error) bool {
+	if !errors.Is(refused, ErrUncosigned) {
+		return false
+	}
+	var ahead *larger
+	if errors.As(refused, &ahead) {
+		if _, ok, err := l.opts.Head.Root(ctx, ahead.seen); err == nil && ok {
+			return true
+		}
+	}
+	signed, _, err := l.opts.Tiles.Get(ctx, "checkpoint")
+	if err != nil {
+		return false
+	}
+	c, err := l.opts.Trust.open(signed)
+	return err == nil && c.Size > l.size
 }
 
 // sayGap writes one entry a gap: its id is a function of the tree that was cosigned last.

@@ -95,7 +95,7 @@ func writeNew(path, text string, mode fs.FileMode) error {
 		return err
 	}
 	_, err = f.WriteString(text)
-	return errors.Join(err, f.Sync(), f.Close())
+	return errors.Join(err, f.Sync(), f.Close(), syncFolder(filepath.Dir(path)))
 }
 
 // OpenKeys reads the keys in dir. A secret file that others may read is refused.

@@ -126,7 +126,8 @@ type Log struct {
 	tail   []byte // the bundle that is not full yet
 	etag   string // of the checkpoint object
 	seen   witnessState
-	closed bool // its last entry closes the shard
+	closed bool      // its last entry closes the shard
+	asked  time.Time // when witnesses were asked last for a tree that they had not cosigned
 	// superseding: this log has written over orphans, so that another writer may be about.
 	superseding bool
 }
@@ -315,12 +316,16 @@ func (l *Log) Publish(ctx context.Context) (int64, error) {
 			return l.size, fmt.Errorf("numbering log entries: %w", err)
 		}
 		if to == l.size {
-			return l.size, nil
+			return l.size, l.cosignLate(ctx)
 		}
 		to = min(to, l.size+batch)
 		err = errRaced
 		if to > l.size {
 			err = l.extend(ctx, to)
+		}
+		disputed := err
+		if l.overtaken(ctx, err) {
+			err = errRaced
 		}
 		// Another process published, or is replacing the checkpoint in a store that does not do so in one
 		// step: see how far it came.
@@ -332,6 +337,9 @@ func (l *Log) Publish(ctx context.Context) (int64, error) {
 			}
 			tries++
 			err = l.load(ctx)
+		}
+		if errors.Is(err, errRaced) && disputed != nil {
+			err = disputed
 		}
 		if err != nil {
 			return l.size, fmt.Errorf("publishing the log: %w", err)

@@ -21,7 +21,9 @@ type Trust struct {
 	logs      []note.Verifier
 	witnesses []Witnessing
 	rules     map[string]rule
-	quorum    string // name of a rule; empty for none
+	members   map[string]bool // names that a group has as a member
+	keys      map[string]bool // public keys, whatever they are named
+	quorum    string          // name of a rule; empty for none
 }
 
 // Witnessing is a witness as a policy names it.
@@ -47,15 +49,15 @@ var ErrUncosigned = errors.New("too few witnesses have cosigned")
 func TrustKey(keys ...note.Verifier) *Trust { return &Trust{logs: keys} }
 
 // ParseTrust reads a policy in the form of C2SP tlog-policy: lines `log VKEY [URL]`,
-// `witness NAME VKEY [URL]`, `group NAME any|all|N MEMBER...` and one `quorum NAME|none`; what
-// follows a # is a remark. Errors name file and line.
+// `witness NAME VKEY [URL]`, `group NAME any|all|N MEMBER...` and one `quorum NAME|none`; lines that
+// begin with # are remarks. Names are used once, and so are public keys, whatever they are named:
+// nobody is to count twice. Errors name file and line.
 func ParseTrust(file string, text []byte) (*Trust, error) {
-	t := &Trust{rules: map[string]rule{}}
+	t := &Trust{rules: map[string]rule{}, members: map[string]bool{}, keys: map[string]bool{}}
 	quorum := ""
 	for i, line := range strings.Split(string(text), "\n") {
-		line, _, _ = strings.Cut(line, "#")
-		fields := strings.Fields(line)
-		if len(fields) == 0 {
+		fields := strings.FieldsFunc(line, func(c rune) bool { return c == ' ' || c == '\t' })
+		if len(fields) == 0 || fields[0][0] == '#' {
 			continue
 		}
 		var err error
@@ -100,7 +102,26 @@ func (t *Trust) addLog(args []string) error {
 	if err != nil {
 		return fmt.Errorf("the log's key: %w", err)
 	}
+	if err := t.addKey(args[0]); err != nil {
+		return err
+	}
 	t.logs = append(t.logs, v)
+	return nil
+}
+
+// addKey refuses a public key that is there already: the name in front of it and the hash over both
+// say nothing of whose it is.
+func (t *Trust) addKey(vkey string) error {
+	parts := strings.SplitN(vkey, "+", 3)
+	key, err := base64.StdEncoding.DecodeString(parts[len(parts)-1])
+	if err != nil || len(key) < 2 {
+		return errors.New("the key is not in the form of a note's key")
+	}
+	public := string(key[1:]) // the first byte says what it signs
+	if t.keys[public] {
+		return errors.New("the same key is named above: nobody must count twice")
+	}
+	t.keys[public] = true
 	return nil
 }
 
@@ -116,10 +137,8 @@ func (t *Trust) addWitness(args []string) error {
 		return fmt.Errorf("the witness's key: %w", err)
 	}
 	w := Witnessing{Name: args[0], verifier: v}
-	for _, other := range t.witnesses {
-		if other.verifier.KeyHash() == v.KeyHash() && other.verifier.Name() == v.Name() {
-			return fmt.Errorf("%s and %s have the same key: one witness must not count twice", other.Name, w.Name)
-		}
+	if err := t.addKey(args[1]); err != nil {
+		return err
 	}
 	if len(args) == 3 {
 		u, err := url.Parse(args[2])
@@ -147,16 +166,17 @@ func (t *Trust) addGroup(args []string) error {
 		least = 1
 	case args[1] == "all":
 		least = len(members)
-	case err != nil || least < 1 || least > len(members):
+	case err != nil || least < 1 || least > len(members) || strconv.Itoa(least) != args[1]:
 		return fmt.Errorf("%q is not any, all or a number from 1 to %d", args[1], len(members))
 	}
-	for i, m := range members {
+	for _, m := range members {
 		if !t.has(m) {
 			return fmt.Errorf("%q is neither a witness nor a group above", m)
 		}
-		if slices.Contains(members[:i], m) {
-			return fmt.Errorf("%q comes twice", m)
+		if t.members[m] {
+			return fmt.Errorf("%q comes twice: it would count twice", m)
 		}
+		t.members[m] = true
 	}
 	t.rules[name] = rule{witness: -1, least: least, members: members}
 	return nil

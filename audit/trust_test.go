@@ -3,6 +3,9 @@ package audit_test
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -72,7 +75,7 @@ func witnessed(tb testing.TB, quorum string, strict bool, names ...string) (*fix
 		stands = append(stands, s)
 		text += fmt.Sprintf("witness %s %s %s\n", n, s.VKey(), s.url)
 	}
-	text += fmt.Sprintf("group q %s %s # a remark\n\nquorum q\n", quorum, strings.Join(names, " "))
+	text += fmt.Sprintf("# a remark\n \t# another\ngroup q %s %s\n\nquorum q\n", quorum, strings.Join(names, " "))
 	trust, err := audit.ParseTrust("auditor.policy", []byte(text))
 	if err != nil {
 		tb.Fatal(err)
@@ -325,6 +328,12 @@ func TestAWitnessRemembersAcrossRestarts(t *testing.T) {
 	if _, err := w.Add(append([]byte("old 0\n\n"), first...)); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := audit.OpenWitness(dir, "", f.keys.VKey); err == nil {
+		t.Error("two processes may be one witness at once")
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
 	if w, err = audit.OpenWitness(dir, "", f.keys.VKey); err != nil {
 		t.Fatal(err)
 	}
@@ -342,6 +351,9 @@ func TestAWitnessRemembersAcrossRestarts(t *testing.T) {
 	if _, err := w.Add(append([]byte("old 20\n\n"), first...)); err != nil {
 		t.Errorf("the same tree again: %v", err)
 	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Chmod(filepath.Join(dir, "witness.key"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -358,20 +370,28 @@ func TestPoliciesOnTrustAreCheckedWithTheirLine(t *testing.T) {
 	w := newStand(t, "w.example", logKey)
 	head, wit := "log "+logKey+"\n", "witness w "+w.VKey()+"\n"
 	for name, c := range map[string]struct{ text, want string }{
-		"empty":           {"", "no log"},
-		"noQuorum":        {head, "no quorum"},
-		"unknownWord":     {head + "wittness x y\n", ":2: "},
-		"badKey":          {"log xyz\n", ":1: "},
-		"badWitness":      {head + "witness w xyz\n", ":2: "},
-		"twice":           {head + wit + "witness v " + w.VKey() + "\n", "same key"},
-		"unknownMember":   {head + wit + "group g any w x\nquorum g\n", `"x"`},
-		"memberTwice":     {head + wit + "group g 2 w w\nquorum g\n", "twice"},
-		"tooMany":         {head + wit + "group g 2 w\nquorum g\n", ":3: "},
-		"unknownQuorum":   {head + "quorum g\n", ":2: "},
-		"twoQuorums":      {head + wit + "quorum w\nquorum none\n", ":4: "},
-		"badURL":          {head + "witness w " + w.VKey() + " ftp://x\nquorum w\n", ":2: "},
-		"takenName":       {head + wit + "group w any w\nquorum w\n", "taken"},
-		"noneIsNoWitness": {head + "witness none " + w.VKey() + "\nquorum none\n", "taken"},
+		"empty":              {"", "no log"},
+		"noQuorum":           {head, "no quorum"},
+		"unknownWord":        {head + "wittness x y\n", ":2: "},
+		"badKey":             {"log xyz\n", ":1: "},
+		"badWitness":         {head + "witness w xyz\n", ":2: "},
+		"twice":              {head + wit + "witness v " + w.VKey() + "\n", "same key"},
+		"unknownMember":      {head + wit + "group g any w x\nquorum g\n", `"x"`},
+		"memberTwice":        {head + wit + "group g 2 w w\nquorum g\n", "twice"},
+		"tooMany":            {head + wit + "group g 2 w\nquorum g\n", ":3: "},
+		"unknownQuorum":      {head + "quorum g\n", ":2: "},
+		"twoQuorums":         {head + wit + "quorum w\nquorum none\n", ":4: "},
+		"badURL":             {head + "witness w " + w.VKey() + " ftp://x\nquorum w\n", ":2: "},
+		"takenName":          {head + wit + "group w any w\nquorum w\n", "taken"},
+		"sameKeyAnotherName": {head + wit + "witness v " + renamed(t, w.VKey(), "v.example") + "\n", "same key"},
+		"logTwice":           {head + head + "quorum none\n", ":2: "},
+		"inTwoGroups":        {head + wit + "group g any w\ngroup h any w\ngroup q 2 g h\nquorum q\n", "twice"},
+		"plusNumber":         {head + wit + "group g +1 w\nquorum g\n", ":3: "},
+		"leadingZero":        {head + wit + "group g 01 w\nquorum g\n", ":3: "},
+		"remarkAtTheEnd":     {head + wit + "quorum w # the only one\n", ":3: "},
+		"carriageReturn":     {head + wit + "quorum w\r\n", ":3: "},
+		"otherBlank":         {head + wit + "quorum\u00a0w\n", ":3: "},
+		"noneIsNoWitness":    {head + "witness none " + w.VKey() + "\nquorum none\n", "taken"},
 	} {
 		if _, err := audit.ParseTrust("p", []byte(c.text)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want an error with %q", name, err, c.want)
@@ -379,6 +399,142 @@ func TestPoliciesOnTrustAreCheckedWithTheirLine(t *testing.T) {
 	}
 	if tr, err := audit.ParseTrust("p", []byte(head+"quorum none\n")); err != nil || tr.Origin() != "example.org/log" {
 		t.Errorf("the least policy: %v", err)
+	}
+}
+
+// renamed is the same public key of a witness under another name.
+func renamed(tb testing.TB, vkey, name string) string {
+	tb.Helper()
+	parts := strings.SplitN(vkey, "+", 3)
+	key, err := base64.StdEncoding.DecodeString(parts[2])
+	if err != nil {
+		tb.Fatal(err)
+	}
+	sum := sha256.Sum256(append([]byte(name+"\n"), key...))
+	return name + "+" + hex.EncodeToString(sum[:4]) + "+" + parts[2]
+}
+
+// TestAWitnessOfAnotherMakeThatSeesAForkIsHeard: C2SP tlog-witness answers 409 with the size where the
+// tree of that size has another root.
+func TestAWitnessOfAnotherMakeThatSeesAForkIsHeard(t *testing.T) {
+	f, _, stands := witnessed(t, "1", false, "a")
+	f.act(t, 0, 5)
+	stands[0].misbehave(status(409, "10\n"))
+	if _, err := f.log.Publish(t.Context()); !errors.Is(err, audit.ErrDisputed) {
+		t.Errorf("got %v, want ErrDisputed", err)
+	}
+	// And ours answers so.
+	stands[0].misbehave(nil)
+	g := newFixture(t)
+	g.act(t, 0, 5)
+	g.publish(t)
+	w, err := audit.OpenWitness(t.TempDir(), "w.example", g.keys.VKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := &fixture{tiles: newTiles(), head: newHead(), keys: g.keys}
+	if other.log, err = audit.Create(t.Context(), other.options()); err != nil {
+		t.Fatal(err)
+	}
+	other.act(t, 50, 5)
+	other.publish(t)
+	if _, err := w.Add(append([]byte("old 0\n\n"), g.tiles.objects["checkpoint"]...)); err != nil {
+		t.Fatal(err)
+	}
+	rec := httptest.NewRecorder()
+	w.ServeHTTP(rec, httptest.NewRequest(http.MethodPost, "/add-checkpoint", strings.NewReader("old 10\n\n"+string(other.tiles.objects["checkpoint"]))))
+	if rec.Code != http.StatusConflict || rec.Body.String() != "10\n" {
+		t.Errorf("another tree of the same size: %d %q, want 409 and the size", rec.Code, rec.Body)
+	}
+}
+
+// TestAReplicaThatIsOvertakenIsNotDisputed: the other one publishes while our request to the witness is
+// on its way, or dies after the witness has cosigned its tree.
+func TestAReplicaThatIsOvertakenIsNotDisputed(t *testing.T) {
+	for _, dies := range []bool{false, true} {
+		f, trust, stands := witnessed(t, "1", true, "a")
+		o := f.options()
+		o.Trust, o.Strict = trust, true
+		other, err := audit.Open(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.act(t, 0, 5)
+		var n atomic.Int32
+		stands[0].misbehave(func(rw http.ResponseWriter, r *http.Request) {
+			if n.Add(1) == 1 {
+				f.act(t, 5, 5)
+				if dies {
+					f.tiles.fail = func(op, key string) error {
+						if op == "swap" {
+							return errors.New("dead")
+						}
+						return nil
+					}
+				}
+				if _, err := other.Publish(t.Context()); (err != nil) != dies {
+					t.Errorf("the other: %v", err)
+				}
+				f.tiles.fail = nil
+			}
+			stands[0].ServeHTTP(rw, r)
+		})
+		if size, err := f.log.Publish(t.Context()); err != nil || size != 20 {
+			t.Errorf("the other dies %v: published %d, %v", dies, size, err)
+		}
+		if got := findings(t, f, trust, audit.VerifyOptions{}); len(got) > 0 {
+			t.Error(got)
+		}
+	}
+}
+
+// TestATreeIsCosignedThoughNothingNewIsSaid: the witness comes back, or is new.
+func TestATreeIsCosignedThoughNothingNewIsSaid(t *testing.T) {
+	f, trust, _ := witnessed(t, "1", true, "a")
+	for name, strict := range map[string]bool{"strict": true, "lenient": false} {
+		alone, err := audit.Open(t.Context(), f.options()) // without a policy on witnesses
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.act(t, len(f.head.leaves), 5)
+		if _, err := alone.Publish(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := findings(t, f, trust, audit.VerifyOptions{}); len(got) == 0 {
+			t.Fatal("it is cosigned already")
+		}
+		o := f.options()
+		o.Trust, o.Strict = trust, strict
+		if f.log, err = audit.Open(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		f.publish(t)
+		if got := findings(t, f, trust, audit.VerifyOptions{}); len(got) > 0 {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+// TestALogThatNobodyEverCosignedStopsToo: its witness's address is wrong.
+func TestALogThatNobodyEverCosignedStopsToo(t *testing.T) {
+	f, trust, stands := witnessed(t, "1", false, "a")
+	stands[0].misbehave(status(404, ""))
+	open := func(after time.Duration) error {
+		o := f.options()
+		o.Trust, o.Now = trust, func() time.Time { return time.UnixMicro(1_700_000_000_000_000).Add(after) }
+		var err error
+		if f.log, err = audit.Open(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		f.act(t, len(f.head.leaves), 1)
+		_, err = f.log.Publish(t.Context())
+		return err
+	}
+	if err := open(time.Hour); err != nil {
+		t.Errorf("within the first day: %v", err)
+	}
+	if err := open(25 * time.Hour); !errors.Is(err, audit.ErrUncosigned) {
+		t.Errorf("after a day: got %v, want ErrUncosigned", err)
 	}
 }
 

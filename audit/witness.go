@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 
 	fnote "github.com/transparency-dev/formats/note"
 	"golang.org/x/mod/sumdb/note"
@@ -28,9 +29,10 @@ import (
 // department or the auditor runs it, on a machine that the log's operator cannot write to.
 //
 // What it has cosigned is on disk before it answers, so that a crash cannot make it contradict
-// itself. One process may use a folder at a time.
+// itself. One process uses a folder at a time, until [Witness.Close] or its end.
 type Witness struct {
 	dir    string
+	lock   *os.File
 	signer *fnote.Signer
 	vkey   string
 	mu     sync.Mutex // guards logs and the files in dir
@@ -58,6 +60,38 @@ func OpenWitness(dir, name string, logs ...string) (*Witness, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the witness's folder: %w", err)
 	}
+	lock, err := lockFolder(dir)
+	if err != nil {
+		return nil, err
+	}
+	w, err := openWitness(dir, name, logs)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	w.lock = lock
+	return w, nil
+}
+
+// lockFolder keeps other processes out of the folder: two that read what was cosigned last, and then
+// both write, could cosign a fork.
+func lockFolder(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("locking the witness's folder: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			err = errors.New("another process is this witness: two could contradict one another")
+		}
+		return nil, errors.Join(fmt.Errorf("locking the witness's folder: %w", err), f.Close())
+	}
+	return f, nil
+}
+
+// Close gives the folder free.
+func (w *Witness) Close() error { return w.lock.Close() }
+
+func openWitness(dir, name string, logs []string) (*Witness, error) {
 	skey, err := readSecret(filepath.Join(dir, witnessKeyFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		if name == "" {
@@ -105,7 +139,7 @@ func createWitnessKey(dir, name string) (string, error) {
 		return "", fmt.Errorf("making the witness's key: %w", err)
 	}
 	// The public half first: without the secret half there is no witness yet.
-	if err := os.WriteFile(filepath.Join(dir, witnessVKeyFile), []byte(vkey+"\n"), 0o600); err != nil {
+	if err := replaceFile(filepath.Join(dir, witnessVKeyFile), []byte(vkey+"\n")); err != nil {
 		return "", fmt.Errorf("storing the witness's key: %w", err)
 	}
 	if err := writeNew(filepath.Join(dir, witnessKeyFile), skey+"\n", 0o600); err != nil {
@@ -203,8 +237,11 @@ func (w *Witness) Add(body []byte) ([]byte, error) {
 	switch {
 	case c.Size == 0 && c.Root != emptyRoot:
 		return nil, errWitnessProof
-	case old == c.Size && old > 0: // the same tree again: only with the same root, and no proof
-		if len(proof) != 0 || c.Root != last.root {
+	case old == c.Size && old > 0: // the same tree again: only with the same root (else 409), and no proof
+		if c.Root != last.root {
+			return nil, &staleError{last.size}
+		}
+		if len(proof) != 0 {
 			return nil, errWitnessProof
 		}
 	case old == 0:
@@ -303,19 +340,35 @@ func replaceFile(path string, data []byte) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
-	dir, err := os.Open(filepath.Dir(path))
+	return syncFolder(filepath.Dir(path))
+}
+
+// syncFolder makes the names in a folder last.
+func syncFolder(path string) error {
+	dir, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
+// larger is ErrDisputed: the witness has cosigned a tree that is larger than ours.
+type larger struct {
+	witness    string
+	seen, ours int64
+}
+
+func (e *larger) Error() string {
+	return fmt.Sprintf("%v: witness %s has seen %d entries, and there are %d", ErrDisputed, e.witness, e.seen, e.ours)
+}
+func (e *larger) Unwrap() error { return ErrDisputed }
+
 // ask sends a checkpoint to a witness and returns its signature lines. known is the size that it
 // is believed to have cosigned last, and is corrected from its answer.
 func (w Witnessing) ask(ctx context.Context, client *http.Client, c Checkpoint, signed []byte, known int64, reader tlog.HashReader) (lines []byte, err error) {
 	for range 3 {
 		if known > c.Size {
-			return nil, fmt.Errorf("%w: witness %s has seen %d entries, and there are %d", ErrDisputed, w.Name, known, c.Size)
+			return nil, &larger{w.Name, known, c.Size}
 		}
 		var proof tlog.TreeProof
 		if known > 0 && known < c.Size {
@@ -340,6 +393,9 @@ func (w Witnessing) ask(ctx context.Context, client *http.Client, c Checkpoint, 
 			return nil, fmt.Errorf("witness %s answered with status %d", w.Name, status)
 		}
 		size, err := strconv.ParseInt(strings.TrimSpace(string(answer)), 10, 64)
+		if err == nil && size == known && known == c.Size {
+			return nil, fmt.Errorf("%w: witness %s has seen another tree of %d entries", ErrDisputed, w.Name, known)
+		}
 		if err != nil || size < 0 || size == known {
 			return nil, fmt.Errorf("witness %s answered with a conflict that makes no sense", w.Name)
 		}
