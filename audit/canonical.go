@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"strings"
 )
 
 // maxEntry is the most that one entry may be long, in bytes.
@@ -204,6 +206,9 @@ func (s *scanner) integer() error {
 
 // strictJSON decodes one JSON value and refuses unknown keys and bytes after it.
 func strictJSON(text []byte, to any) error {
+	if err := plainKeys(text); err != nil {
+		return err
+	}
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(to); err != nil {
@@ -213,4 +218,45 @@ func strictJSON(text []byte, to any) error {
 		return errors.New("there is more after the first value")
 	}
 	return nil
+}
+
+// plainKeys refuses objects in which a key comes twice, and keys that package json would take for
+// another one since it ignores case: other readers see another value there.
+func plainKeys(text []byte) error {
+	type object struct {
+		keys map[string]bool // nil in an array
+		key  bool            // a key comes next
+	}
+	var open []object
+	for dec := json.NewDecoder(bytes.NewReader(text)); ; {
+		token, err := dec.Token()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if n := len(open) - 1; n >= 0 && open[n].key {
+			if name, ok := token.(string); ok {
+				if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" || open[n].keys[name] {
+					return fmt.Errorf("the key %q comes twice, or is not in lower case", name)
+				}
+				open[n].keys[name], open[n].key = true, false
+				continue
+			}
+		}
+		switch token {
+		case json.Delim('{'):
+			open = append(open, object{keys: map[string]bool{}, key: true})
+			continue
+		case json.Delim('['):
+			open = append(open, object{})
+			continue
+		case json.Delim('}'), json.Delim(']'):
+			open = open[:len(open)-1]
+		}
+		if n := len(open) - 1; n >= 0 {
+			open[n].key = open[n].keys != nil
+		}
+	}
 }

@@ -238,7 +238,8 @@ type Intent struct {
 	Object     string   `json:"object_tag"` // bucket, key, version and ETag
 	Companions int      `json:"companions"`
 	Rule       string   `json:"rule"`
-	Basis      []string `json:"basis"` // policy/rule of every reason
+	Basis      []string `json:"basis"`            // policy/rule of every reason
+	Due        int64    `json:"due_at,omitempty"` // since when the decision holds, microseconds; 0: since ever
 	Spans      []Span   `json:"spans,omitempty"`
 	Fill       string   `json:"fill,omitempty"`
 }

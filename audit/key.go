@@ -86,7 +86,7 @@ func CreateShardKeys(dir, origin string) (vkey string, err error) {
 	if s.Name() != origin {
 		return "", fmt.Errorf("there is a key of the log %q in %s already", s.Name(), filepath.Base(dir))
 	}
-	return vkey, replaceFile(filepath.Join(dir, publicFile), []byte(vkey+"\n"))
+	return vkey, ReplaceFile(filepath.Join(dir, publicFile), []byte(vkey+"\n"))
 }
 
 func writeNew(path, text string, mode fs.FileMode) error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"html/template"
+	"strings"
 	"time"
 )
 
@@ -34,12 +35,16 @@ pre { font-size: 8pt; white-space: pre-wrap; overflow-wrap: anywhere; border: 1p
 <dl>
 {{range .Facts}}<dt>{{.Name}}</dt><dd>{{.Value}}</dd>
 {{end}}</dl>
-{{with .Residuals}}<h2>Where copies may remain</h2><ul>{{range .}}<li>{{.}}</li>{{end}}</ul>{{end}}
+{{with .Stated}}<h2>Stated by the issuer</h2>
+<dl>
+{{range .}}<dt>{{.Name}}</dt><dd>{{.Value}}</dd>
+{{end}}</dl>{{end}}
+{{with .Residuals}}<h2>Where copies may remain, as the issuer states it</h2><ul>{{range .}}<li>{{.}}</li>{{end}}</ul>{{end}}
 <h2>What this does not say</h2>
 <ul>{{range .Limits}}<li>{{.}}</li>{{end}}</ul>
 <h2>How to check it</h2>
 <p>This page is a rendering. The certificate is the JSON file of the same name; it is checked, without a network, by
-<code>earshot audit verify CERTIFICATE.json --policy FILE</code>, where the policy file names the log's key and its
+<code>{{.Command}}</code>, where the policy file names the log's key and its
 witnesses and has reached you by another way.</p>
 <dl><dt>Log</dt><dd>{{.Log}}</dd><dt>Key, as stated</dt><dd>{{.VKey}}</dd><dt>Tree</dt><dd>{{.Size}} entries</dd><dt>Witnesses</dt><dd>{{.Quorum}}</dd></dl>
 <h2>The entries</h2>
@@ -51,6 +56,26 @@ witnesses and has reached you by another way.</p>
 `
 
 type pageFact struct{ Name, Value string }
+
+// stated lists what the issuer says and the log does not prove.
+func (c Certificate) stated(v Verdict) []pageFact {
+	facts := []pageFact{{"Issued", c.IssuedAt.Format(time.RFC1123)}}
+	for _, f := range []pageFact{{"Issuer", c.Issuer.Name}, {"Contact", c.Issuer.Contact}, {"Data protection officer", c.Issuer.DPO}} {
+		if f.Value != "" {
+			facts = append(facts, f)
+		}
+	}
+	if c.Opening != nil && v.Recording == "" {
+		facts = append(facts, pageFact{"Recording", "s3://" + c.Opening.Bucket + "/" + c.Opening.Key})
+	}
+	if c.Place != nil {
+		facts = append(facts, pageFact{"Store", strings.TrimSpace(c.Place.Endpoint + " " + c.Place.Region + ", bucket " + c.Place.Bucket)})
+		if len(c.Place.Copies) > 0 {
+			facts = append(facts, pageFact{"Looked for copies in", strings.Join(c.Place.Copies, ", ")})
+		}
+	}
+	return facts
+}
 
 // HTML is the certificate as a page to print. It verifies the certificate first: what does not
 // verify gets no page.
@@ -64,28 +89,39 @@ func (c Certificate) HTML(trust *Trust) ([]byte, error) {
 		return nil, err
 	}
 	in, out := v.Intent.Intent, v.Outcome.Outcome
-	facts := []pageFact{{"Issued", c.IssuedAt.Format(time.RFC1123)}, {"Issuer", c.Issuer}}
-	if c.Opening != nil {
-		facts = append(facts, pageFact{"Recording", "s3://" + c.Opening.Bucket + "/" + c.Opening.Key})
+	facts := []pageFact{
+		{"Certificate", c.ID},
+		{"Action", in.Action}, {"By rule", in.Rule}, {"Announced", v.Intent.Time().Format(time.RFC1123)},
+		{"Ended", v.Outcome.Time().Format(time.RFC1123)}, {"Result", out.Result + " " + out.Code},
+		{"Versions before", fmt.Sprint(out.VersionsBefore)}, {"Versions after", fmt.Sprint(out.VersionsAfter)},
+		{"Objects destroyed", fmt.Sprint(out.CopiesGone)}, {"Run", v.Intent.Run}, {"Program", v.Outcome.Producer},
 	}
-	facts = append(
-		facts,
-		pageFact{"Action", in.Action}, pageFact{"By rule", in.Rule}, pageFact{"Announced", v.Intent.Time().Format(time.RFC1123)},
-		pageFact{"Ended", v.Outcome.Time().Format(time.RFC1123)}, pageFact{"Result", out.Result + " " + out.Code},
-		pageFact{"Versions before", fmt.Sprint(out.VersionsBefore)}, pageFact{"Versions after", fmt.Sprint(out.VersionsAfter)},
-		pageFact{"Objects destroyed", fmt.Sprint(out.CopiesGone)}, pageFact{"Run", v.Intent.Run}, pageFact{"Program", v.Outcome.Producer},
-	)
+	if v.Recording != "" {
+		facts = append(facts, pageFact{"Recording", "s3://" + v.Recording})
+	}
+	if in.Due > 0 {
+		facts = append(facts, pageFact{"Due", time.UnixMicro(in.Due).UTC().Format(time.RFC1123)})
+	}
+	if v.Request != nil {
+		facts = append(facts, pageFact{"Asked for", v.Request.Time().Format(time.RFC1123) + " (" + v.Request.Request.Kind + ")"})
+	}
+	for _, a := range v.Approvals {
+		facts = append(facts, pageFact{"Approved", a.Time().Format(time.RFC1123)})
+	}
+	for _, p := range v.Policies {
+		facts = append(facts, pageFact{"Policy", p.Policy.Name + ", SHA-256 " + p.Policy.SHA256})
+	}
 	for _, s := range v.Checkpoint.Cosigned {
 		facts = append(facts, pageFact{"Cosigned", s.Witness + " at " + s.At.Format(time.RFC1123)})
 	}
 	data := struct {
-		Title, Wording, Second, Log, VKey, Quorum, Intent, Outcome, Verification string
-		Size                                                                     int64
-		Facts                                                                    []pageFact
-		Limits, Residuals                                                        []string
+		Title, Wording, Second, Log, VKey, Quorum, Intent, Outcome, Verification, Command string
+		Size                                                                              int64
+		Facts, Stated                                                                     []pageFact
+		Limits, Residuals                                                                 []string
 	}{
-		v.Title(), v.Wording(), v.Second(), c.Log, c.VKey, trust.Quorum(), c.Intent.Entry, c.Outcome.Entry, "",
-		v.Checkpoint.Size, facts, c.Limits, c.Residuals,
+		v.Title(), v.Wording(), v.Second(), c.Log, c.VKey, trust.Quorum(), c.Intent.Entry, c.Outcome.Entry, "", c.Command,
+		v.Checkpoint.Size, facts, c.stated(v), c.Limits, c.Residuals,
 	}
 	if c.Verification != nil {
 		data.Verification = c.Verification.Entry

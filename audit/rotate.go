@@ -113,10 +113,10 @@ func FinishRotation(dir string) error {
 	}
 	// The public half first: verifying with a key that does not sign yet fails loudly, and is mended by
 	// calling this again.
-	if err := replaceFile(filepath.Join(dir, publicFile), []byte(vkey+"\n")); err != nil {
+	if err := ReplaceFile(filepath.Join(dir, publicFile), []byte(vkey+"\n")); err != nil {
 		return fmt.Errorf("finishing the rotation: %w", err)
 	}
-	if err := replaceFile(filepath.Join(dir, signingFile), []byte(next+"\n")); err != nil {
+	if err := ReplaceFile(filepath.Join(dir, signingFile), []byte(next+"\n")); err != nil {
 		return fmt.Errorf("finishing the rotation: %w", err)
 	}
 	return os.Remove(filepath.Join(dir, nextFile))
@@ -133,7 +133,7 @@ func prepend(path, line string) error {
 			return nil
 		}
 	}
-	return replaceFile(path, append([]byte(line+"\n"), text...))
+	return ReplaceFile(path, append([]byte(line+"\n"), text...))
 }
 
 // RetireKeys ends the time in which former keys sign beside the current one. Their public halves

@@ -139,7 +139,7 @@ func createWitnessKey(dir, name string) (string, error) {
 		return "", fmt.Errorf("making the witness's key: %w", err)
 	}
 	// The public half first: without the secret half there is no witness yet.
-	if err := replaceFile(filepath.Join(dir, witnessVKeyFile), []byte(vkey+"\n")); err != nil {
+	if err := ReplaceFile(filepath.Join(dir, witnessVKeyFile), []byte(vkey+"\n")); err != nil {
 		return "", fmt.Errorf("storing the witness's key: %w", err)
 	}
 	if err := writeNew(filepath.Join(dir, witnessKeyFile), skey+"\n", 0o600); err != nil {
@@ -320,14 +320,15 @@ func (w *Witness) remember(origin string, c Checkpoint) error {
 	if err != nil {
 		return err
 	}
-	if err := replaceFile(w.stateFile(origin), append(text, '\n')); err != nil {
+	if err := ReplaceFile(w.stateFile(origin), append(text, '\n')); err != nil {
 		return fmt.Errorf("writing down what was witnessed: %w", err)
 	}
 	return nil
 }
 
-// replaceFile replaces a file so that a crash leaves the old or the new one, on disk.
-func replaceFile(path string, data []byte) error {
+// ReplaceFile replaces a file, or makes it, so that a crash leaves the old or the new one, on disk. Only
+// its owner may read it.
+func ReplaceFile(path string, data []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
 	if err != nil {
 		return err

@@ -402,7 +402,8 @@ func (r *Runner) Approve(ctx context.Context, id earshot.RunID, digest earshot.D
 	if run.State == earshot.RunApproved {
 		return run, nil
 	}
-	e := r.entry(audit.KindApproval, string(id), r.o.Tagger.Tag("approver", string(id), by.Name)) // a plain hash of a name can be guessed
+	e := r.entry(audit.KindApproval)
+	e.ID = r.approvalID(id, by)
 	e.Actor, e.Run = r.o.Tagger.Actor(e.ID, by), string(id)
 	e.Approval = &audit.Approval{Digest: digest.String()}
 	leaf, err := e.Leaf()

@@ -123,6 +123,9 @@ func New(o Options) (*Runner, error) {
 	return &Runner{o: o, layout: l, rules: newRuleset(o.Policies), buckets: map[string]*storage.Bucket{}, sealed: map[earshot.RunID]earshot.Digest{}}, nil
 }
 
+// PolicyDigest is the digest over all policies of this Runner, as plans name it.
+func (r *Runner) PolicyDigest() earshot.Digest { return r.rules.digest }
+
 func (r *Runner) now() time.Time { return r.o.Now().UTC() }
 
 // bucket opens a bucket once.

@@ -199,7 +199,7 @@ after a crash the last batch may come twice, with the same ids.`, cobra.NoArgs,
 				if err != nil || sent == 0 {
 					return err
 				}
-				return os.WriteFile(cursor, fmt.Appendf(nil, "%d\n", sent), 0o600)
+				return audit.ReplaceFile(cursor, fmt.Appendf(nil, "%d\n", sent))
 			})
 			if err == nil {
 				err = hook.Flush(ctx)
@@ -208,7 +208,7 @@ after a crash the last batch may come twice, with the same ids.`, cobra.NoArgs,
 				return err
 			}
 			a.say("%d entries sent", n)
-			if err := os.WriteFile(cursor, fmt.Appendf(nil, "%d\n", last), 0o600); err != nil {
+			if err := audit.ReplaceFile(cursor, fmt.Appendf(nil, "%d\n", last)); err != nil {
 				return fmt.Errorf("keeping how far it came: %w", err)
 			}
 			if news > 0 && b.bucket == "" {

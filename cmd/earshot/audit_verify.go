@@ -268,7 +268,7 @@ func (i *installation) examine(ctx context.Context, trust *audit.Trust, state st
 	if err != nil || !report.OK() {
 		return report, err
 	}
-	return report, os.WriteFile(state, report.Signed, 0o600)
+	return report, audit.ReplaceFile(state, report.Signed)
 }
 
 // archive is a folder as those see it who look below its newest versions.
@@ -331,9 +331,11 @@ func (a *app) verifyCertificate(file string, b believing) error {
 	if err != nil {
 		return err
 	}
-	return a.emit(map[string]any{
-		"verified": true, "title": v.Title(), "wording": v.Wording(), "log": c.Log, "entries": v.Checkpoint.Size,
+	if err := a.emit(map[string]any{
+		"verified": true, "contradicted": v.Contradicted(), "cert_id": v.ID(), "title": v.Title(), "wording": v.Wording(), "log": c.Log, "entries": v.Checkpoint.Size,
 		"vkey_from_certificate": stated, "cosigned": v.Checkpoint.Cosigned, "verification": v.Second(), "recording": v.Recording,
+		"limits": v.Limits(), "approvals": len(v.Approvals), "policies": len(v.Policies),
+		"stated": map[string]any{"issued_at": c.IssuedAt, "issuer": c.Issuer, "place": c.Place, "residuals": c.Residuals, "policy_file_sha256": c.Trust},
 	}, func(w io.Writer) {
 		fmt.Fprintf(w, "%s\n%s\n", v.Title(), v.Wording())
 		if s := v.Second(); s != "" {
@@ -350,5 +352,19 @@ func (a *app) verifyCertificate(file string, b believing) error {
 		if stated {
 			fmt.Fprintf(w, "the key is the one that the certificate states: compare it with the one that you were given\n  %s\n", c.VKey)
 		}
-	})
+		fmt.Fprintf(w, "stated by the issuer, and not proved: issued at %s", c.IssuedAt.Format("2006-01-02 15:04:05 MST"))
+		if c.Issuer.Name != "" {
+			fmt.Fprintf(w, " by %s", c.Issuer.Name)
+		}
+		fmt.Fprintln(w)
+		for _, r := range c.Residuals {
+			fmt.Fprintf(w, "  copies may remain: %s\n", r)
+		}
+	}); err != nil {
+		return err
+	}
+	if v.Contradicted() {
+		return fmt.Errorf("%w: the certificate is genuine, and a later look at the store contradicts what it certifies", errUnverified)
+	}
+	return nil
 }

@@ -170,7 +170,7 @@ func (a *app) demoCertificate(ctx context.Context, i *installation, run earshot.
 		if action.Decision.Disposition != earshot.Delete {
 			continue
 		}
-		c, err := i.certify(ctx, action, drawing{issuer: "earshot demo"})
+		c, err := i.certify(ctx, action, drawing{issuer: issuerNamed("earshot demo")})
 		if err != nil {
 			return err
 		}

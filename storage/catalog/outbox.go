@@ -146,3 +146,12 @@ func (h *Head) Has(ctx context.Context, entryID string) (has bool, err error) {
 		or exists (select 1 from outbox where entry_id = $1)`, entryID).Scan(&has)
 	return has, wrap("finding an entry", err)
 }
+
+// Place is the number of an entry, counted over all shards; ok is false if it has none.
+func (h *Head) Place(ctx context.Context, entryID string) (index int64, ok bool, err error) {
+	err = h.d.db.QueryRowContext(ctx, "select log_index from entries where entry_id = $1", entryID).Scan(&index)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, false, nil
+	}
+	return index, err == nil, wrap("finding an entry", err)
+}
