@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 	"golang.org/x/sync/errgroup"
@@ -25,25 +26,32 @@ type Object struct {
 
 // Archive is a log's objects in a store that keeps versions, with what lies below the newest.
 //
-// Objects lists everything, the newer versions of a key before the older. Version reads one. Locked reports
-// whether the store refuses to delete it for now.
+// Objects lists everything, the newer versions of a key before the older. Version reads one. Locked tells
+// until when it is under COMPLIANCE retention, zero if it is not: anything else (a legal hold, GOVERNANCE)
+// can be taken away by those who run the bucket.
 type Archive interface {
 	Tiles
 	Objects(ctx context.Context) iter.Seq2[Object, error]
 	Version(ctx context.Context, key, version string) ([]byte, error)
-	Locked(ctx context.Context, key, version string) (bool, error)
+	Locked(ctx context.Context, key, version string) (time.Time, error)
 }
 
 // Examine verifies a log as an auditor does: besides all that [VerifyAll] checks it looks below the
 // newest versions. Object Lock keeps a version from being deleted; it lets anyone who may write lay
 // another over it, or a delete marker. Where that happened, the version that fits the signed tree is
-// taken, and what was done is a finding, unless the log itself says that it superseded an orphan.
+// taken, and what was done is a finding, unless the log itself says that it superseded an orphan. The
+// versions of the checkpoint tell what was signed before: a larger tree, or another, that is not there any
+// more is a finding.
 func Examine(ctx context.Context, archive Archive, trust *Trust, o VerifyOptions) (*Report, error) {
-	x := &examination{Archive: archive, ctx: ctx, trust: trust, versions: map[string][]Object{}, chosen: map[string][]byte{}, superseded: map[string]bool{}}
+	x := &examination{Archive: archive, ctx: ctx, trust: trust, versions: map[string][]Object{}, chosen: map[string][]byte{}, read: map[string]Object{}, superseded: map[string]bool{}}
 	if err := x.list(); err != nil {
 		return nil, fmt.Errorf("examining the log: %w", err)
 	}
 	if err := x.choose(); err != nil {
+		return nil, fmt.Errorf("examining the log: %w", err)
+	}
+	var err error
+	if o.heads, err = x.heads(); err != nil {
 		return nil, fmt.Errorf("examining the log: %w", err)
 	}
 	visit := o.Visit
@@ -61,7 +69,29 @@ func Examine(ctx context.Context, archive Archive, trust *Trust, o VerifyOptions
 		return nil, err
 	}
 	x.judge(report)
-	return report, x.locks(report)
+	return report, x.locks(report, o.MayBeUnlocked)
+}
+
+// heads reads every version of the checkpoint, the newest first.
+func (x *examination) heads() ([]pastHead, error) {
+	of := slices.DeleteFunc(slices.Clone(x.versions["checkpoint"]), func(o Object) bool { return o.Marker })
+	out := make([]pastHead, len(of))
+	group, ctx := errgroup.WithContext(x.ctx)
+	group.SetLimit(lookAtOnce)
+	for i, o := range of {
+		group.Go(func() (err error) {
+			out[i].signed, err = x.Version(ctx, o.Key, o.Version)
+			out[i].version = o.Version
+			return err
+		})
+	}
+	return out, group.Wait()
+}
+
+// pastHead is a version of the checkpoint.
+type pastHead struct {
+	signed  []byte
+	version string
 }
 
 // examination serves the versions that fit in the place of the newest ones.
@@ -72,6 +102,7 @@ type examination struct {
 	versions   map[string][]Object // of keys that have more than one entry, newest first
 	single     []Object            // the others
 	chosen     map[string][]byte
+	read       map[string]Object // the versions that were chosen
 	superseded map[string]bool
 }
 
@@ -79,7 +110,7 @@ type examination struct {
 func changes(key string) bool { return key == "checkpoint" || key == probeKey || key == fenceKey }
 
 func (x *examination) list() error {
-	all := map[string][]Object{}
+	all, listed := map[string][]Object{}, map[Object]bool{}
 	for o, err := range x.Objects(x.ctx) {
 		if err != nil {
 			return err
@@ -88,7 +119,8 @@ func (x *examination) list() error {
 			continue
 		}
 		// Some stores repeat the last entry of a page, and some list delete markers apart from versions.
-		if !slices.Contains(all[o.Key], o) {
+		if !listed[o] {
+			listed[o] = true
 			all[o.Key] = append(all[o.Key], o)
 		}
 	}
@@ -136,18 +168,15 @@ func (x *examination) choose() error {
 		if changes(key) {
 			continue
 		}
-		data, err := x.candidates(key)
+		data, of, err := x.contents(key)
 		if err != nil {
 			return err
 		}
 		if len(data) == 0 {
 			continue // markers alone: there is nothing
 		}
-		if i := slices.IndexFunc(data, func(d []byte) bool { return x.fits(tree, key, d) }); i >= 0 {
-			x.chosen[key] = data[i]
-		} else {
-			x.chosen[key] = data[0]
-		}
+		i := max(slices.IndexFunc(data, func(d []byte) bool { return x.fits(tree, key, d) }), 0)
+		x.chosen[key], x.read[key] = data[i], of[i]
 	}
 	return nil
 }
@@ -174,20 +203,25 @@ func (x *examination) tree() (tlog.Tree, bool, error) {
 }
 
 func (x *examination) candidates(key string) ([][]byte, error) {
-	var out [][]byte
+	data, _, err := x.contents(key)
+	return data, err
+}
+
+// contents reads the versions of a key that differ, the newest first.
+func (x *examination) contents(key string) (data [][]byte, of []Object, err error) {
 	for _, o := range x.versions[key] {
 		if o.Marker {
 			continue
 		}
-		data, err := x.Version(x.ctx, key, o.Version)
+		one, err := x.Version(x.ctx, key, o.Version)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		if !slices.ContainsFunc(out, func(d []byte) bool { return string(d) == string(data) }) {
-			out = append(out, data)
+		if !slices.ContainsFunc(data, func(d []byte) bool { return string(d) == string(one) }) {
+			data, of = append(data, one), append(of, o)
 		}
 	}
-	return out, nil
+	return data, of, nil
 }
 
 // fits reports whether data is what the signed tree says of that key.
@@ -324,21 +358,43 @@ func (x *examination) judge(report *Report) {
 	}
 }
 
+// soonUnlocked: a retention that ends by then is none. The tail's are made longer every night.
+const soonUnlocked = 24 * time.Hour
+
 // lookAtOnce is how many objects' locks are asked for at a time.
 const lookAtOnce = 16
 
-// locks counts what could still be deleted. That breaks nothing yet, and is a note.
-func (x *examination) locks(report *Report) error {
+// locks looks whether what the log consists of could still be deleted: full tiles, checkpoints, cosigned
+// copies, and the partial tiles that the tree ends with, in the versions that were read.
+func (x *examination) locks(report *Report, mayBe bool) error {
+	tail := map[string]bool{}
+	size := report.Checkpoint.Size
+	for level, n := -1, size; level < 0 || n > 0; level++ {
+		name := "entries"
+		if level >= 0 {
+			name = strconv.Itoa(level)
+		}
+		if w := int(n % tileWidth); w > 0 {
+			tail[tilePath(name, n>>tileHeight, w)] = true
+		}
+		if level >= 0 {
+			n >>= tileHeight
+		}
+	}
+	look := slices.Clone(x.single)
+	for _, o := range x.read {
+		look = append(look, o)
+	}
 	var unlocked atomic.Int64
 	group, ctx := errgroup.WithContext(x.ctx)
 	group.SetLimit(lookAtOnce)
-	for _, o := range x.single {
-		if changes(o.Key) || strings.Contains(o.Key, ".p/") || strings.HasPrefix(o.Key, "cosigned/") {
+	for _, o := range look {
+		if changes(o.Key) || strings.Contains(o.Key, ".p/") && !tail[o.Key] {
 			continue
 		}
 		group.Go(func() error {
-			locked, err := x.Locked(ctx, o.Key, o.Version)
-			if err == nil && !locked {
+			until, err := x.Locked(ctx, o.Key, o.Version)
+			if err == nil && time.Until(until) < soonUnlocked {
 				unlocked.Add(1)
 			}
 			return err
@@ -347,8 +403,15 @@ func (x *examination) locks(report *Report) error {
 	if err := group.Wait(); err != nil {
 		return fmt.Errorf("examining the log: %w", err)
 	}
-	if n := unlocked.Load(); n > 0 {
-		report.Notes = append(report.Notes, fmt.Sprintf("%d full tiles and checkpoints are under no retention: whoever may write to the bucket can delete them", n))
+	n := unlocked.Load()
+	if n == 0 {
+		return nil
+	}
+	say := fmt.Sprintf("%d tiles and checkpoints are not under COMPLIANCE retention, or not for longer than a day: whoever runs the bucket can delete them for good", n)
+	if mayBe {
+		report.Notes = append(report.Notes, say)
+	} else {
+		report.find("%s", say)
 	}
 	return nil
 }

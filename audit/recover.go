@@ -112,7 +112,7 @@ func covers(key string, size int64) (bool, error) {
 		}
 		shift = n * tileHeight
 	}
-	return (index*tileWidth+int64(width))<<shift <= size, nil
+	return index < 1<<53 && shift < 63 && index*tileWidth+int64(width) <= size>>shift, nil
 }
 
 // Adopter is a head that can take over what the published log holds.

@@ -156,6 +156,7 @@ func TestAKeyIsRotatedUnderBothKeys(t *testing.T) {
 	f.act(t, 0, 100)
 	f.publish(t)
 	old := audit.TrustKey(keys.Verifier)
+	firstSeen := f.tiles.objects["checkpoint"]
 
 	e, err := audit.PrepareRotation(dir, time.Now())
 	if err != nil {
@@ -195,7 +196,10 @@ func TestAKeyIsRotatedUnderBothKeys(t *testing.T) {
 	if err != nil || !r.OK() || !slices.Equal(r.NewKeys, []string{e.Rotation.New}) {
 		t.Fatalf("who knows the old key only: %v, new keys %v, %v", r.Findings, r.NewKeys, err)
 	}
-	if err := audit.RetireKeys(dir); err != nil {
+	if err := audit.RetireKeys(dir, time.Now(), false); !errors.Is(err, audit.ErrTooSoon) {
+		t.Errorf("retiring a key that was replaced just now: %v", err)
+	}
+	if err := audit.RetireKeys(dir, time.Now().AddDate(0, 0, 8), false); err != nil {
 		t.Fatal(err)
 	}
 	if f.keys, err = audit.OpenKeys(dir); err != nil || len(f.keys.Former) != 0 {
@@ -207,8 +211,23 @@ func TestAKeyIsRotatedUnderBothKeys(t *testing.T) {
 	if got := findings(t, f, audit.TrustKey(f.keys.Verifier), audit.VerifyOptions{}); len(got) > 0 {
 		t.Errorf("who knows the new key only, of a log whose first checkpoints the old one signed: %v", got)
 	}
-	if got := findings(t, f, old, audit.VerifyOptions{}); len(got) == 0 {
-		t.Error("the retired key is still enough")
+	if got := findings(t, f, audit.TrustKey(f.keys.Verifier), audit.VerifyOptions{LastSeen: firstSeen}); len(got) > 0 {
+		t.Errorf("whose last look was under the old key: %v", got)
+	}
+	if got := findings(t, f, old, audit.VerifyOptions{}); len(got) != 1 || !strings.Contains(got[0], "may have been replaced") {
+		t.Errorf("the retired key: %v", got)
+	}
+	// A certificate leads from the key that one knows to the others.
+	c, err := f.log.Certify(t.Context(), audit.Subject{VKey: f.keys.VKey, Intent: 0, Outcome: 1, Rotations: []audit.Rotation{*e.Rotation}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Verify(old); err != nil {
+		t.Errorf("a certificate with the rotation, to who knows the old key: %v", err)
+	}
+	c.Rotations = nil
+	if _, err := c.Verify(old); !errors.Is(err, audit.ErrUnverified) {
+		t.Errorf("and without it: %v", err)
 	}
 	forged := e
 	forged.ID, forged.Rotation = audit.EntryID("x"), &audit.Rotation{Old: e.Rotation.Old, New: e.Rotation.New, OldSig: e.Rotation.NewSig, NewSig: e.Rotation.NewSig}

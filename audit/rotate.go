@@ -136,10 +136,28 @@ func prepend(path, line string) error {
 	return ReplaceFile(path, append([]byte(line+"\n"), text...))
 }
 
+// ErrTooSoon means: those who verify have hardly had the time to look at the log under both keys, and
+// to learn of the new one.
+var ErrTooSoon = errors.New("the key was replaced less than a week ago: who verifies with the former one has perhaps not learnt of the new one yet")
+
+// overlap is how long both keys sign at least.
+const overlap = 7 * 24 * time.Hour
+
 // RetireKeys ends the time in which former keys sign beside the current one. Their public halves
-// stay, since old checkpoints carry their signatures.
-func RetireKeys(dir string) error {
-	err := os.Remove(filepath.Join(dir, formerFile))
+// stay, since old checkpoints carry their signatures. Within a week of the rotation it is [ErrTooSoon]
+// unless atOnce is set.
+func RetireKeys(dir string, now time.Time, atOnce bool) error {
+	info, err := os.Stat(filepath.Join(dir, formerFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if now.Sub(info.ModTime()) < overlap && !atOnce {
+		return ErrTooSoon
+	}
+	err = os.Remove(filepath.Join(dir, formerFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -246,6 +246,10 @@ func (t *Trust) open(signed []byte) (Checkpoint, error) {
 		known = append(known, w.verifier)
 	}
 	n, err := note.Open(signed, note.VerifierList(known...))
+	var unknown *note.UnverifiedNoteError
+	if errors.As(err, &unknown) && slices.ContainsFunc(unknown.Note.UnverifiedSigs, t.renewed) {
+		return Checkpoint{}, fmt.Errorf("checkpoint: %w: it is signed by another key of that log than those that are known: the key may have been replaced; ask the operator for the new one, and verify with both", ErrUnverified)
+	}
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("checkpoint: %w: %w", ErrUnverified, err)
 	}
@@ -281,6 +285,11 @@ func (t *Trust) open(signed []byte) (Checkpoint, error) {
 		}
 	}
 	return c, nil
+}
+
+// renewed reports whether a signature claims to be of one of the logs, by a key that is not known.
+func (t *Trust) renewed(s note.Signature) bool {
+	return slices.ContainsFunc(t.logs, func(v note.Verifier) bool { return v.Name() == s.Name && v.KeyHash() != s.Hash })
 }
 
 func (t *Trust) satisfied(name string, sigs []Cosignature) bool {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,6 +25,10 @@ type VerifyOptions struct {
 	Progress func(done, total int64)
 	// Visit, if not nil, is called for every entry in order; its error ends the check.
 	Visit func(index int64, body []byte) error
+	// MayBeUnlocked: that objects could be deleted is a note of [Examine], and no finding.
+	MayBeUnlocked bool
+
+	heads []pastHead // other versions of the checkpoint
 }
 
 // Report is what VerifyAll found.
@@ -33,6 +38,9 @@ type Report struct {
 	Entries    int64      `json:"entries"`
 	// Genesis is what the first entry says of the shard before this one; nil where this is the first.
 	Genesis *ShardNote `json:"genesis,omitempty"`
+	// Next is what the last entry says of the shard after this one, where the log goes on; nil where this
+	// is the last.
+	Next *ShardNote `json:"next,omitempty"`
 	// Notes are weaknesses that do not touch what the log says.
 	Notes []string `json:"notes,omitempty"`
 	// NewKeys lists keys of the log that entries, signed by the former key, speak of and that the policy
@@ -98,7 +106,8 @@ func VerifyAll(ctx context.Context, tiles Tiles, trust *Trust, o VerifyOptions) 
 		return r, nil
 	}
 	r.Checkpoint, r.Signed, r.Quorum = c, signed, trust.Quorum()
-	v := &verification{ctx: ctx, tiles: tiles, trust: trust, report: r, opts: o, states: map[[16]byte]state{}}
+	v := &verification{ctx: ctx, tiles: tiles, trust: trust, report: r, opts: o, states: map[[16]byte]state{}, past: map[int64][]namedHead{}, folders: map[string]int{}}
+	v.remembered()
 	if err := v.inventory(); err != nil {
 		return nil, fmt.Errorf("verifying the log: %w", err)
 	}
@@ -124,13 +133,14 @@ type tileName struct {
 }
 
 type verification struct {
-	ctx    context.Context
-	tiles  Tiles
-	trust  *Trust
-	report *Report
-	opts   VerifyOptions
-	edge   edge
-	seen   *Checkpoint
+	ctx     context.Context
+	tiles   Tiles
+	trust   *Trust
+	report  *Report
+	opts    VerifyOptions
+	edge    edge
+	folders map[string]int        // objects in folders that are no part of this tree
+	past    map[int64][]namedHead // trees that were signed before, by size
 	// widths lists the widths in which each tile is stored.
 	widths map[tileName][]int
 	// checkpoints lists the sizes of the older checkpoints.
@@ -143,36 +153,6 @@ type verification struct {
 	rotated []note.Verifier
 	closed  bool // the entry that closes the shard was seen
 	later   []laterHead
-}
-
-// laterHead is a checkpoint that is looked at again when all rotations are known.
-type laterHead struct {
-	key    string
-	signed []byte
-	size   int64
-	root   tlog.Hash
-	err    error
-}
-
-// rotation notes a change of the log's key. One that is not signed by both keys is a fault.
-func (v *verification) rotation(n int64, body []byte) {
-	e, err := Parse(body)
-	if err != nil || e.Rotation == nil {
-		v.report.find("entry %d: a key rotation that cannot be read", n)
-		return
-	}
-	before, after, err := e.Rotation.check(v.trust.Origin())
-	if err != nil {
-		v.report.find("entry %d: %v", n, err)
-		return
-	}
-	known := func(k note.Verifier) bool {
-		return slices.ContainsFunc(slices.Concat(v.trust.logs, v.rotated), func(t note.Verifier) bool { return t.KeyHash() == k.KeyHash() })
-	}
-	if !known(after) {
-		v.report.NewKeys = append(v.report.NewKeys, e.Rotation.New)
-	}
-	v.rotated = append(v.rotated, before, after)
 }
 
 // beyond looks at the objects that the signed tree does not cover. Publishing writes tiles and then
@@ -229,45 +209,19 @@ func (v *verification) beyond() error {
 	return nil
 }
 
-// olderKeys looks again at checkpoints that were signed by former keys, now that the entries have
-// said which those were. The entries are believed here since the current key has signed for them.
-func (v *verification) olderKeys() {
-	extended := *v.trust
-	for _, k := range v.rotated {
-		if !slices.ContainsFunc(extended.logs, func(t note.Verifier) bool { return t.KeyHash() == k.KeyHash() }) {
-			extended.logs = append(slices.Clone(extended.logs), k)
-		}
-	}
-	for _, l := range v.later {
-		c, err := extended.open(l.signed)
-		switch {
-		case err != nil:
-			v.report.find("%s: %v", l.key, l.err)
-		case c.Size != l.size || c.Root != l.root:
-			v.report.find("%s: it is signed over another tree than the entries give", l.key)
-		}
-	}
-}
-
 // inventory lists what the log's folder holds, so that nothing in it goes unchecked.
 func (v *verification) inventory() error {
 	v.widths, v.checkpoints, v.cosigned = map[tileName][]int{}, map[int64]bool{}, map[int64]bool{}
-	if v.opts.LastSeen != nil {
-		c, err := v.trust.open(v.opts.LastSeen)
-		if err != nil {
-			return fmt.Errorf("the checkpoint seen last: %w", err)
-		}
-		v.seen = &c
-		if c.Size > v.report.Checkpoint.Size {
-			v.report.find("rollback: a tree of %d entries was seen before, now there are %d", c.Size, v.report.Checkpoint.Size)
-			v.seen = nil
-		}
-	}
 	for key, err := range v.tiles.Keys(v.ctx, "") {
 		if err != nil {
 			return err
 		}
-		if key == "checkpoint" || key == probeKey || key == fenceKey || elsewhere(key) {
+		if changes(key) {
+			continue
+		}
+		if elsewhere(key) {
+			folder, _, _ := strings.Cut(key, "/")
+			v.folders[folder]++
 			continue
 		}
 		if folder, size, ok := strings.Cut(key, "/"); ok && (folder == "checkpoints" || folder == "cosigned") {
@@ -307,7 +261,7 @@ func (v *verification) entries() error {
 	if err := v.compareCheckpoint(0); err != nil {
 		return err
 	}
-	v.states = make(map[[16]byte]state, min(size, 1<<24))
+	v.states = make(map[[16]byte]state, min(size, v.listed()))
 	for b := range bundles(v.ctx, v.tiles, size) {
 		if err := v.bundle(b); err != nil {
 			return err
@@ -329,9 +283,13 @@ func (v *verification) entries() error {
 	if got := v.edge.root(); got != v.report.Checkpoint.Root {
 		v.report.find("root mismatch: the entries give the root %v, the signed checkpoint says %v", got, v.report.Checkpoint.Root)
 	}
+	v.rollbacks()
 	v.olderKeys()
 	if err := v.beyond(); err != nil {
 		return err
+	}
+	for _, folder := range slices.Sorted(maps.Keys(v.folders)) {
+		v.report.Notes = append(v.report.Notes, fmt.Sprintf("%d objects lie in %s/, which is no part of this tree: another shard's, or somebody's", v.folders[folder], folder))
 	}
 	for _, s := range v.states {
 		if s&seenIntent != 0 && s&answered == 0 {
@@ -398,7 +356,12 @@ func (v *verification) check(n int64, body []byte, o outline, fault error) {
 	if v.closed {
 		v.report.find("entry %d: the shard was closed before it", n)
 	}
-	v.closed = v.closed || kind == KindClosing
+	if kind == KindClosing {
+		v.closed = true
+		if e, err := Parse(body); err == nil {
+			v.report.Next = e.Shard
+		}
+	}
 	id, ok := entryKey(o.id)
 	if !ok {
 		v.report.find("entry %d: its id is not one", n)
@@ -535,8 +498,8 @@ func (v *verification) partialTiles() error {
 
 // compareCheckpoint checks the checkpoint objects of one size, and the one seen last.
 func (v *verification) compareCheckpoint(size int64) error {
-	if v.seen != nil && v.seen.Size == size && v.seen.Root != v.edge.root() {
-		v.report.find("rewritten history: the tree of %d entries is not the one that was seen before", size)
+	for _, p := range v.past[size] {
+		v.compareWith(p.name, p.signed, size)
 	}
 	if size == v.report.Checkpoint.Size && !v.checkpoints[size] {
 		v.report.find("checkpoints/%d: missing", size)
@@ -560,13 +523,10 @@ func (v *verification) compareHead(key string, size int64) error {
 		return err
 	}
 	v.report.Objects++
-	c, err := v.trust.open(signed)
-	switch {
-	case err != nil: // signed by a key that an entry further on speaks of?
-		v.later = append(v.later, laterHead{key, signed, size, v.edge.root(), err})
-	case c.Size != size || c.Root != v.edge.root():
-		v.report.find("%s: it is signed over another tree than the entries give", key)
-	case size == v.report.Checkpoint.Size && !strings.HasPrefix(string(v.report.Signed), string(signed)) && !strings.HasPrefix(string(signed), string(v.report.Signed)):
+	if !v.compareWith(key, signed, size) {
+		return nil
+	}
+	if size == v.report.Checkpoint.Size && !strings.HasPrefix(string(v.report.Signed), string(signed)) && !strings.HasPrefix(string(signed), string(v.report.Signed)) {
 		// they may differ in the cosignatures that were added later, and in nothing else
 		v.report.find("checkpoint: it differs from %s", key)
 	}

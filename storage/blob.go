@@ -214,8 +214,18 @@ func (f *Folder) Version(ctx context.Context, key, version string) ([]byte, erro
 	return data, err
 }
 
-// Locked reports whether the store refuses to delete a version for now.
-func (f *Folder) Locked(ctx context.Context, key, version string) (bool, error) {
-	lock, err := f.bucket.Lock(ctx, earshot.RecordingID{Bucket: f.bucket.name, Key: f.prefix + key, Version: version})
-	return lock.LegalHold || lock.RetainUntil.After(time.Now()), err
+// Locked tells until when nobody can delete a version: the end of its COMPLIANCE retention, zero if it
+// is under none. GOVERNANCE and legal holds are taken away by those who have the right to.
+func (f *Folder) Locked(ctx context.Context, key, version string) (time.Time, error) {
+	if !f.bucket.locking {
+		return time.Time{}, nil
+	}
+	mode, until, err := f.bucket.retention(ctx, earshot.RecordingID{Bucket: f.bucket.name, Key: f.prefix + key, Version: version})
+	if err != nil {
+		return time.Time{}, fmt.Errorf("reading the retention: %w", err)
+	}
+	if mode != minio.Compliance.String() {
+		return time.Time{}, nil
+	}
+	return until, nil
 }

@@ -196,25 +196,30 @@ func (b *Bucket) Lock(ctx context.Context, id earshot.RecordingID) (earshot.Lock
 	if err != nil {
 		return lock, fmt.Errorf("reading the legal hold: %w", err)
 	}
+	if lock.Mode, lock.RetainUntil, err = b.retention(ctx, id); err != nil {
+		return lock, fmt.Errorf("reading the retention: %w", err)
+	}
+	return lock, nil
+}
+
+// retention reads the mode and end of a version's retention; empty where it has none.
+func (b *Bucket) retention(ctx context.Context, id earshot.RecordingID) (mode string, until time.Time, err error) {
 	err = again(ctx, func() error {
-		mode, until, err := b.core.GetObjectRetention(ctx, b.name, id.Key, id.Version)
+		kind, end, err := b.core.GetObjectRetention(ctx, b.name, id.Key, id.Version)
 		var shape xml.UnmarshalError
 		if noLock(err) {
 			return nil
 		} else if errors.As(err, &shape) {
 			// versitygw names the answer's element otherwise than S3; HEAD tells the same.
-			lock.Mode, lock.RetainUntil, err = b.retentionByHead(ctx, id)
+			mode, until, err = b.retentionByHead(ctx, id)
 			return err
 		}
-		if err == nil && mode != nil && until != nil {
-			lock.Mode, lock.RetainUntil = mode.String(), until.UTC()
+		if err == nil && kind != nil && end != nil {
+			mode, until = kind.String(), end.UTC()
 		}
 		return err
 	})
-	if err != nil {
-		return lock, fmt.Errorf("reading the retention: %w", err)
-	}
-	return lock, nil
+	return mode, until, err
 }
 
 // retentionByHead reads the retention from the headers of HEAD. S3 leaves them out where the

@@ -76,10 +76,10 @@ func (a *app) listen(ctx context.Context, addr string, h http.Handler) error {
 }
 
 func newAuditRotate(a *app) *cobra.Command {
-	var retire bool
+	var retire, atOnce bool
 	c := command("rotate-key", "Replace the log's signing key, announced under both keys",
 		`The new key is announced in an entry that both keys have signed, and both sign checkpoints until
---retire ends that. Hand the new public key to those who verify before you retire the old one.`, cobra.NoArgs,
+--retire ends that, a week later at the earliest. Hand the new public key to those who verify before you retire the old one.`, cobra.NoArgs,
 		func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			i, err := a.open(ctx)
@@ -88,7 +88,7 @@ func newAuditRotate(a *app) *cobra.Command {
 			}
 			defer i.close()
 			if retire {
-				if err := audit.RetireKeys(i.keyDir()); err != nil {
+				if err := audit.RetireKeys(i.keyDir(), time.Now(), atOnce); err != nil {
 					return fmt.Errorf("retiring former keys: %w", err)
 				}
 				a.say("only the current key signs from now on")
@@ -113,7 +113,8 @@ func newAuditRotate(a *app) *cobra.Command {
 			}
 			return a.emit(map[string]string{"vkey": e.Rotation.New}, func(w io.Writer) { fmt.Fprintln(w, e.Rotation.New) })
 		})
-	c.Flags().BoolVar(&retire, "retire", false, "let former keys no longer sign")
+	c.Flags().BoolVar(&retire, "retire", false, "let former keys no longer sign; refused within a week of the rotation")
+	c.Flags().BoolVar(&atOnce, "at-once", false, "with --retire: within the week too, as when a key was stolen")
 	return c
 }
 

@@ -27,6 +27,7 @@ const seenFile = "last-seen.checkpoint"
 type believing struct {
 	vkey, policy, state      string
 	bucket, endpoint, region string
+	unlocked                 bool // objects that are not locked are no finding
 }
 
 func (b *believing) flags(c *cobra.Command) {
@@ -161,7 +162,8 @@ func newAuditVerify(a *app) *cobra.Command {
 	c := command("verify [CERTIFICATE.json]", "Verify the whole log from its bucket alone, or one certificate offline",
 		`Without an argument every entry, tile and checkpoint in the log's bucket is checked, with the signatures of log
 and witnesses, and that the log still holds what was seen at the last visit. Older versions of its objects are
-looked at too: what was laid over a locked object is a finding. An auditor needs no configuration: --bucket,
+looked at too: what was laid over a locked object is a finding, and so is a larger tree that was signed before. With
+--bucket, or where log.retain is set, objects that are not under COMPLIANCE retention are findings. An auditor needs no configuration: --bucket,
 --endpoint and --policy (or --vkey) are enough, with credentials that may read.
 
 With a certificate nothing but the file is needed, and --policy or --vkey. Without them the key that the
@@ -173,6 +175,7 @@ certificate itself states is used; compare it with the one that you were given.`
 			return a.verifyLog(cmd.Context(), b)
 		})
 	b.flags(c)
+	c.Flags().BoolVar(&b.unlocked, "allow-unlocked", false, "with --bucket: objects that are not under COMPLIANCE retention are a note and no finding")
 	return c
 }
 
@@ -188,11 +191,11 @@ func (a *app) verifyLog(ctx context.Context, b believing) error {
 			b.state = filepath.Join(i.keyDir(), seenFile)
 		}
 	}
-	report, err := i.examine(ctx, trust, b.state, a.counting("verify"))
+	report, err := i.examine(ctx, trust, b.state, b.mayBeUnlocked(i), a.counting("verify"))
 	if err != nil {
 		return err
 	}
-	if err := a.verifyPrevious(ctx, i, trust, report); err != nil {
+	if err := a.verifyPrevious(ctx, i, trust, report, b.mayBeUnlocked(i)); err != nil {
 		return err
 	}
 	if err := a.emit(report, func(w io.Writer) { printReport(w, report) }); err != nil {
@@ -204,9 +207,15 @@ func (a *app) verifyLog(ctx context.Context, b believing) error {
 	return nil
 }
 
+// mayBeUnlocked: an auditor expects that nothing can be deleted; the operator who has configured no
+// retention knows.
+func (b *believing) mayBeUnlocked(i *installation) bool {
+	return b.unlocked || b.bucket == "" && i.cfg.Log.retain == 0
+}
+
 // verifyPrevious follows the log back through its closed shards: each must be the tree that the
 // genesis of the next one holds the head of.
-func (a *app) verifyPrevious(ctx context.Context, i *installation, trust *audit.Trust, report *audit.Report) error {
+func (a *app) verifyPrevious(ctx context.Context, i *installation, trust *audit.Trust, report *audit.Report, unlocked bool) error {
 	link := report.Genesis
 	for link != nil && report.OK() {
 		then := *i
@@ -225,7 +234,7 @@ func (a *app) verifyPrevious(ctx context.Context, i *installation, trust *audit.
 		if err != nil {
 			return err
 		}
-		r, err := audit.Examine(ctx, archive{tiles}, old, audit.VerifyOptions{})
+		r, err := audit.Examine(ctx, archive{tiles}, old, audit.VerifyOptions{MayBeUnlocked: unlocked})
 		if err != nil {
 			return err
 		}
@@ -252,10 +261,10 @@ func (a *app) counting(stage string) func(done, total int64) {
 
 // verify checks the log and keeps its checkpoint for the next time.
 func (i *installation) verify(ctx context.Context, trust *audit.Trust, state string) (*audit.Report, error) {
-	return i.examine(ctx, trust, state, nil)
+	return i.examine(ctx, trust, state, true, nil)
 }
 
-func (i *installation) examine(ctx context.Context, trust *audit.Trust, state string, progress func(done, total int64)) (*audit.Report, error) {
+func (i *installation) examine(ctx context.Context, trust *audit.Trust, state string, unlocked bool, progress func(done, total int64)) (*audit.Report, error) {
 	tiles, err := i.tiles(ctx)
 	if err != nil {
 		return nil, err
@@ -264,7 +273,7 @@ func (i *installation) examine(ctx context.Context, trust *audit.Trust, state st
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("reading the checkpoint seen last: %w", err)
 	}
-	report, err := audit.Examine(ctx, archive{tiles}, trust, audit.VerifyOptions{LastSeen: last, Progress: progress})
+	report, err := audit.Examine(ctx, archive{tiles}, trust, audit.VerifyOptions{LastSeen: last, Progress: progress, MayBeUnlocked: unlocked})
 	if err != nil || !report.OK() {
 		return report, err
 	}
@@ -300,6 +309,9 @@ func printReport(w io.Writer, r *audit.Report) {
 	fmt.Fprintf(w, "witnesses: %s\n", r.Quorum)
 	for _, k := range r.NewKeys {
 		fmt.Fprintf(w, "note: the log's key was replaced, signed by both keys; add this one to your policy: %s\n", k)
+	}
+	if r.Next != nil {
+		fmt.Fprintf(w, "note: this tree is CLOSED: the log goes on in %s, under the key %s; verify that one\n", r.Next.Next, r.Next.NextVKey)
 	}
 	for _, n := range r.Notes {
 		fmt.Fprintf(w, "note: %s\n", n)

@@ -169,8 +169,8 @@ func testLock(t *testing.T, o storage.Options) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if locked, err := f.Locked(t.Context(), key, head.ID.Version); err != nil || locked != (key == "kept") {
-			t.Errorf("%s: locked %v, %v", key, locked, err)
+		if until, err := f.Locked(t.Context(), key, head.ID.Version); err != nil || until.After(time.Now()) != (key == "kept") {
+			t.Errorf("%s: locked until %v, %v", key, until, err)
 		}
 	}
 }
