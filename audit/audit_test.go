@@ -378,6 +378,17 @@ func TestWhatEntriesSayTogether(t *testing.T) {
 			f.act(t, 1, 1)
 			f.head.leaves = append(f.head.leaves, f.head.leaves[0])
 		}, "second time"},
+		"anInventoryOfAnotherRoot": {func(f *fixture) {
+			first, second := entry(t, audit.KindInventory, 1), entry(t, audit.KindInventory, 2)
+			first.Inventory, second.Inventory = &audit.Inventory{Root: "aa"}, &audit.Inventory{Root: "bb", Previous: "cc", PreviousID: first.ID}
+			f.head.say(leafOf(t, first), leafOf(t, second))
+		}, "another root"},
+		"twoInventoriesAfterOne": {func(f *fixture) {
+			first, second, third := entry(t, audit.KindInventory, 1), entry(t, audit.KindInventory, 2), entry(t, audit.KindInventory, 3)
+			first.Inventory, second.Inventory = &audit.Inventory{Root: "aa"}, &audit.Inventory{Root: "bb", Previous: "aa", PreviousID: first.ID}
+			third.Inventory = second.Inventory
+			f.head.say(leafOf(t, first), leafOf(t, second), leafOf(t, third))
+		}, "follows none"},
 		"notCanonical": {func(f *fixture) {
 			f.head.say(earshot.Leaf{ID: "x", Body: []byte(`{"kind":"intent","id":"00"}`)})
 		}, "canonical"},

@@ -165,6 +165,8 @@ type Inventory struct {
 	Versions int64  `json:"versions"`
 	Bytes    int64  `json:"bytes"`
 	Previous string `json:"previous_root,omitempty"`
+	// PreviousID is the id of the inventory entry before this one, of the same scope.
+	PreviousID string `json:"previous_id,omitempty"`
 }
 
 // Reconcile compares an inventory with the one before and with what the log says was done since.
@@ -177,7 +179,11 @@ type Reconcile struct {
 	Explained int64 `json:"explained"`
 	// Vanished versions are gone, and no outcome says why.
 	Vanished int64 `json:"vanished"`
-	// Objects names some of those that vanished, by tags.
+	// Changed and Hidden count new versions, and delete markers, over objects that were there before, of
+	// which no outcome speaks.
+	Changed int64 `json:"changed,omitempty"`
+	Hidden  int64 `json:"hidden,omitempty"`
+	// Objects names some of those that vanished, changed or were hidden, by tags.
 	Objects []string `json:"object_tags,omitempty"`
 	// Lost: the list of the last inventory is not there, or is not the one that the log names.
 	Lost bool `json:"inventory_lost,omitempty"`
@@ -232,16 +238,18 @@ type Approval struct {
 
 // Intent says what is about to be done, before it is.
 type Intent struct {
-	Action     string   `json:"action"` // delete or redact
-	Recording  string   `json:"rec_tag"`
-	Subject    string   `json:"subj_tag,omitempty"`
-	Object     string   `json:"object_tag"` // bucket, key, version and ETag
-	Companions int      `json:"companions"`
-	Rule       string   `json:"rule"`
-	Basis      []string `json:"basis"`            // policy/rule of every reason
-	Due        int64    `json:"due_at,omitempty"` // since when the decision holds, microseconds; 0: since ever
-	Spans      []Span   `json:"spans,omitempty"`
-	Fill       string   `json:"fill,omitempty"`
+	Action     string `json:"action"` // delete or redact
+	Recording  string `json:"rec_tag"`
+	Subject    string `json:"subj_tag,omitempty"`
+	Object     string `json:"object_tag"` // bucket, key, version and ETag
+	Companions int    `json:"companions"`
+	// CompanionsTag is over the names of all of them, with the fate of each.
+	CompanionsTag string   `json:"companions_tag,omitempty"`
+	Rule          string   `json:"rule"`
+	Basis         []string `json:"basis"`            // policy/rule of every reason
+	Due           int64    `json:"due_at,omitempty"` // since when the decision holds, microseconds; 0: since ever
+	Spans         []Span   `json:"spans,omitempty"`
+	Fill          string   `json:"fill,omitempty"`
 }
 
 // Span is a stretch of sound in microseconds; End -1 reaches to the end.

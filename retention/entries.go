@@ -55,6 +55,9 @@ func (r *Runner) intentLeaf(ctx context.Context, a earshot.Action) (earshot.Leaf
 		Recording: tags.Tag("recording", e.ID, recordingName(rec.ID)),
 		Object:    tags.Tag("object", e.ID, recordingName(rec.ID)+"\n"+rec.ID.Version+"\n"+rec.ETag),
 	}
+	if len(a.Companions) > 0 {
+		in.CompanionsTag = companionsTag(tags, a)
+	}
 	if !a.Decision.Since.IsZero() {
 		in.Due = a.Decision.Since.UnixMicro()
 	}

@@ -24,14 +24,6 @@ func (w *world) raw() *sql.DB {
 	return db
 }
 
-// forge makes the catalog claim that what was done to one recording was done to another.
-func (w *world) forge(from, to string) error {
-	db := w.raw()
-	defer db.Close()
-	_, err := db.ExecContext(w.tb.Context(), "update actions set key = $2, doc = replace(doc, $1, $2) where key = $1", from, to)
-	return err
-}
-
 // settleLater makes the catalog claim that a run's actions ended in two days.
 func (w *world) settleLater(run earshot.RunID) error {
 	db := w.raw()

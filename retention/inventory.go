@@ -72,6 +72,7 @@ type Inventory struct {
 	Versions int64     `json:"versions"`
 	Bytes    int64     `json:"bytes"`
 	LogSize  int64     `json:"log_size"` // published entries, over all shards, when the listing began
+	Entry    string    `json:"entry_id,omitempty"`
 }
 
 // inventoryPath gives the files of a bucket's inventory: its head and its lines.
@@ -101,7 +102,7 @@ func LastInventory(dir, bucket string) (inv Inventory, ok bool, err error) {
 
 // takeInventory lists every version in the bucket into a new file, in order, and computes the root.
 func (r *Runner) takeInventory(ctx context.Context, bucket, path string) (Inventory, error) {
-	inv := Inventory{Bucket: bucket, TakenAt: r.now()}
+	inv := Inventory{Bucket: bucket}
 	b, err := r.bucket(ctx, bucket)
 	if err != nil {
 		return inv, err
@@ -114,7 +115,8 @@ func (r *Runner) takeInventory(ctx context.Context, bucket, path string) (Invent
 	if err != nil {
 		return inv, err
 	}
-	inv.LogSize = shard.Base + size
+	// In this order: what a run finds gone after TakenAt has its outcome after LogSize.
+	inv.LogSize, inv.TakenAt = shard.Base+size, r.now()
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return inv, fmt.Errorf("writing the inventory: %w", err)
@@ -147,7 +149,7 @@ const maxUnordered = 5_000_000
 // does not is sorted in memory.
 func inOrder(listing func(func(storage.Version, error) bool), write func(heldVersion) error, progress func(int)) error {
 	var group []heldVersion // of one key; or everything, once the order was broken
-	ordered, n := true, 0
+	ordered, n, sortAt := true, 0, 10_000
 	var done []heldVersion
 	flush := func() error {
 		slices.SortFunc(group, heldVersion.compare)
@@ -174,7 +176,7 @@ func inOrder(listing func(func(storage.Version, error) bool), write func(heldVer
 		if ordered && len(all) > 1 && all[len(all)-2].key > h.key {
 			ordered = false
 		}
-		if ordered && len(all) >= 10_000 { // so far in order: what lies before this key is complete
+		if ordered && len(all) >= sortAt { // so far in order: what lies before this key is complete
 			cut := slices.IndexFunc(all, func(x heldVersion) bool { return x.key == h.key })
 			group = append(group[:0], all[:cut]...)
 			if len(done) > 0 && len(group) > 0 && group[0].key < done[0].key {
@@ -185,6 +187,7 @@ func inOrder(listing func(func(storage.Version, error) bool), write func(heldVer
 			}
 			done = append(done[:0], all[max(cut-1, 0)])
 			all = append(all[:0], all[cut:]...)
+			sortAt = max(10_000, 2*len(all)) // one key may have ever so many versions
 		}
 	}
 	if len(done) > 0 && slices.ContainsFunc(all, func(x heldVersion) bool { return x.key < done[0].key }) {

@@ -3,6 +3,7 @@ package retention
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"earshot"
@@ -13,13 +14,33 @@ import (
 var ErrNoKey = errors.New("the data subject has no key: it was destroyed, or no entry of the log speaks of the subject")
 
 // ForgetKey destroys the key behind a data subject's tags, after an entry that says so: from then on
-// nobody can tell which entries of the log speak of that person.
+// nobody can tell which entries of the log speak of that person. The inventories are taken anew before,
+// while what has gone can still be explained.
 func (r *Runner) ForgetKey(ctx context.Context, subject earshot.SubjectID) error {
+	if _, err := r.SubjectTagger(ctx, subject); err != nil {
+		return err
+	}
+	if err := r.reconcileAll(ctx); err != nil {
+		return err
+	}
 	if _, err := r.sayKey(ctx, audit.KindKeyGone, subject, ""); err != nil {
 		return err
 	}
 	_, err := r.o.SubjectKeys.Destroy(ctx, subject)
 	return err
+}
+
+// reconcileAll brings the inventories up to date. What it finds amiss it has written down.
+func (r *Runner) reconcileAll(ctx context.Context) error {
+	if r.o.Inventory == "" {
+		return nil
+	}
+	for _, bucket := range r.Buckets() {
+		if _, err := r.Reconcile(ctx, bucket, r.o.Inventory); err != nil && !errors.Is(err, ErrVanished) {
+			return fmt.Errorf("taking an inventory: %w", err)
+		}
+	}
+	return nil
 }
 
 // DiscloseKey hands out the key behind a data subject's tags, after an entry that says so. to names

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,14 +25,22 @@ type Reconciled struct {
 	Appeared  int64 `json:"appeared"`
 	Explained int64 `json:"explained"` // gone, and the published log says why
 	Vanished  int64 `json:"vanished"`  // gone, and nothing says why
+	// Changed counts new versions over objects that were there before, Hidden delete markers over them,
+	// of which nothing in the log speaks. Event logs are written to all the time, and do not count.
+	Changed int64 `json:"changed"`
+	Hidden  int64 `json:"hidden"`
 	// Lost: the log names an inventory of this bucket, and its list is not here, or was changed.
 	Lost bool `json:"lost,omitempty"`
-	// Missing names some of those that vanished.
+	// Missing names some of those that vanished, were changed or hidden.
 	Missing []Missing `json:"missing,omitempty"`
 }
 
-// Missing is one version that is gone without an entry.
+// Faults counts what nothing in the log speaks of.
+func (r Reconciled) Faults() int64 { return r.Vanished + r.Changed + r.Hidden }
+
+// Missing is one version that is gone without an entry, or that lies over one that was there.
 type Missing struct {
+	What     string `json:"what"` // vanished, changed or hidden
 	Key      string `json:"key"`
 	Version  string `json:"version,omitempty"`
 	Size     int64  `json:"size"`
@@ -44,7 +51,7 @@ type Missing struct {
 const maxMissing = 1000
 
 // ErrVanished means: objects are gone or changed, and no entry of the log says why.
-var ErrVanished = errors.New("objects have vanished without an entry in the log")
+var ErrVanished = errors.New("objects have vanished or changed without an entry in the log")
 
 // Reconcile compares what a bucket holds with what it held at the last reconcile and with what the
 // published log says was done since. What vanished without an entry is named, and that is itself an
@@ -75,8 +82,9 @@ func (r *Runner) Reconcile(ctx context.Context, bucket, dir string) (Reconciled,
 	if err != nil {
 		return out, err
 	}
+	last.Bucket = bucket
 	if said.root != "" {
-		last.Bucket, last.Root = bucket, said.root // the log's word, not the file's
+		last.Root, last.Entry = said.root, said.entry // the log's word, not the file's
 	}
 	old := ""
 	for _, path := range []string{lines, before} {
@@ -85,21 +93,15 @@ func (r *Runner) Reconcile(ctx context.Context, bucket, dir string) (Reconciled,
 			break
 		}
 	}
-	switch {
-	case old != "":
-		err = r.compare(ctx, &out, last, said.keys, old, fresh)
-	case said.root == "" && !had:
-		out.First = true
-	default:
-		out.Lost = true
-	}
-	if err != nil {
+	out.First = old == "" && said.root == "" && !had
+	out.Lost = old == "" && !out.First
+	if err := r.compare(ctx, &out, last, said, old, fresh); err != nil {
 		return out, err
 	}
-	if err := r.sayReconciled(ctx, out, last); err != nil {
+	if out.Inventory.Entry, err = r.sayReconciled(ctx, out, last); err != nil {
 		return out, err
 	}
-	text, err := json.MarshalIndent(inv, "", "  ")
+	text, err := json.MarshalIndent(out.Inventory, "", "  ")
 	if err != nil {
 		return out, err
 	}
@@ -110,8 +112,8 @@ func (r *Runner) Reconcile(ctx context.Context, bucket, dir string) (Reconciled,
 	switch {
 	case out.Lost:
 		err = fmt.Errorf("%w: what bucket %q held at its last inventory cannot be told: the list that lies in the folder of inventories is not the one that the log names", ErrVanished, bucket)
-	case out.Vanished > 0:
-		err = fmt.Errorf("%w: %d in bucket %q since %s", ErrVanished, out.Vanished, bucket, last.TakenAt.Format(time.DateTime))
+	case out.Faults() > 0:
+		err = fmt.Errorf("%w: %d vanished, %d changed, %d hidden in bucket %q since %s", ErrVanished, out.Vanished, out.Changed, out.Hidden, bucket, last.TakenAt.Format(time.DateTime))
 	}
 	return out, err
 }
@@ -128,8 +130,13 @@ func replaceWhole(path string, text []byte) error {
 	}
 	if err != nil {
 		_ = os.Remove(f.Name())
+		return err
 	}
-	return err
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // rootOf computes the root of an inventory file's lines.
@@ -145,168 +152,33 @@ func (r *Runner) rootOf(bucket, path string) (string, error) {
 	return hex.EncodeToString(root[:]), nil
 }
 
-// compare merges the two sorted lists.
-func (r *Runner) compare(ctx context.Context, out *Reconciled, last Inventory, said map[string]bool, before, after string) error {
-	nextOld, stopOld := iter.Pull2(heldLines(before))
-	defer stopOld()
-	nextNew, stopNew := iter.Pull2(heldLines(after))
-	defer stopNew()
-	old, oldErr, moreOld := nextOld()
-	cur, curErr, moreNew := nextNew()
-	for moreOld || moreNew {
-		if err := errors.Join(oldErr, curErr, ctx.Err()); err != nil {
-			return err
-		}
-		c := 0
-		switch {
-		case !moreOld:
-			c = 1
-		case !moreNew:
-			c = -1
-		default:
-			c = old.compare(cur)
-		}
-		if c < 0 {
-			r.vanished(out, last.Bucket, old, said, moreNew && cur.key == old.key)
-		} else if c > 0 {
-			out.Appeared++
-		}
-		if c <= 0 {
-			old, oldErr, moreOld = nextOld()
-		}
-		if c >= 0 {
-			cur, curErr, moreNew = nextNew()
-		}
-	}
-	return nil
-}
-
-func (r *Runner) vanished(out *Reconciled, bucket string, h heldVersion, said map[string]bool, replaced bool) {
-	if said[objectName(bucket, h.key)] {
-		out.Explained++
-		return
-	}
-	out.Vanished++
-	if len(out.Missing) < maxMissing {
-		out.Missing = append(out.Missing, Missing{Key: h.key, Version: h.version, Size: h.size, Replaced: replaced})
-	}
-}
-
 // objectName is short, since there may be millions.
 func objectName(bucket, key string) string {
 	d := earshot.DigestOf([]byte(bucket + "/" + key))
 	return string(d[:16])
 }
 
-// announced gives the keys of which the published log says, from that entry on, that something was
-// done to them: recordings, and the companions that went with them. The whole log is verified on
-// the way, and the tags of each entry are compared with the recording that the catalog claims it is
-// about: what the catalog alone says explains nothing, nor what nobody can tell any more because the
-// person's key is destroyed.
-func (r *Runner) announced(ctx context.Context, bucket string, from int64) (said announcements, err error) {
-	shard, err := r.o.Catalog.Shard(ctx)
-	if err != nil {
-		return said, err
-	}
-	intents := map[string]string{} // id of an intent in the log -> its tag of the recording
-	report, err := r.o.Log.Verify(ctx, audit.VerifyOptions{Visit: func(index int64, body []byte) error {
-		e, err := audit.Parse(body)
-		if err == nil && e.Inventory != nil && e.Inventory.Scope == r.o.Tagger.Tag("bucket", e.ID, bucket) {
-			said.root = e.Inventory.Root
-		}
-		if err != nil || e.Intent == nil {
-			return nil //nolint:nilerr // the report tells of it
-		}
-		// An intent from before may have its outcome after: all that are not long over are kept.
-		if shard.Base+index >= from-announcedBefore {
-			intents[e.ID] = e.Intent.Recording
-		}
-		return nil
-	}})
-	if err != nil {
-		return said, err
-	}
-	if !report.OK() {
-		return said, fmt.Errorf("%w: %s", audit.ErrUnverified, report.Findings[0])
-	}
-	out := map[string]bool{}
-	explain := func(a earshot.Action) error {
-		tag, ok := intents[intentID(a)]
-		if !ok {
-			return nil
-		}
-		tags, err := r.SubjectTagger(ctx, a.Recording.Subject)
-		if errors.Is(err, ErrNoKey) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if tags.Tag("recording", intentID(a), recordingName(a.Recording.ID)) != tag {
-			return nil // the log speaks of another recording
-		}
-		out[objectName(a.Recording.ID.Bucket, a.Recording.ID.Key)] = true
-		for _, c := range a.Companions {
-			if c.Fate != earshot.CompanionKeep {
-				out[objectName(c.ID.Bucket, c.ID.Key)] = true
-			}
-		}
-		return nil
-	}
-	for a, err := range r.o.Catalog.Acted(ctx, from) {
-		if err != nil {
-			return said, err
-		}
-		if a.State == earshot.ActionSkipped && a.IntendedAt.IsZero() {
-			continue // it was never begun
-		}
-		if err := explain(a); err != nil {
-			return said, err
-		}
-	}
-	open, err := r.o.Catalog.Unfinished(ctx, 1<<20)
-	if err != nil {
-		return said, err
-	}
-	for _, a := range open {
-		if err := explain(a); err != nil {
-			return said, err
-		}
-	}
-	said.keys = out
-	return said, nil
-}
-
-// announcements are what the published log says of a bucket.
-type announcements struct {
-	keys map[string]bool // names of objects that something was done to
-	root string          // of the last inventory; empty if there is none in this shard
-}
-
-// announcedBefore is how many entries before the last inventory are looked at for intents whose
-// outcome came after it.
-const announcedBefore = 100_000
-
 // sayReconciled writes the entries of an inventory and of its comparison, and publishes them.
-func (r *Runner) sayReconciled(ctx context.Context, out Reconciled, last Inventory) error {
+func (r *Runner) sayReconciled(ctx context.Context, out Reconciled, last Inventory) (entry string, err error) {
 	when := strconv.FormatInt(out.Inventory.TakenAt.UnixMicro(), 10)
 	e := r.entry(audit.KindInventory, out.Inventory.Root, when)
 	e.Inventory = &audit.Inventory{
 		Scope: r.o.Tagger.Tag("bucket", e.ID, out.Inventory.Bucket), Root: out.Inventory.Root,
-		Versions: out.Inventory.Versions, Bytes: out.Inventory.Bytes, Previous: last.Root,
+		Versions: out.Inventory.Versions, Bytes: out.Inventory.Bytes, Previous: last.Root, PreviousID: last.Entry,
 	}
-	if err := r.say(ctx, e); err != nil || out.First {
-		return err
+	if err := r.say(ctx, e); err != nil || out.First && out.Faults() == 0 {
+		return e.ID, err
 	}
+	entry = e.ID
 	e = r.entry(audit.KindReconcile, last.Root, out.Inventory.Root, when)
 	e.Reconcile = &audit.Reconcile{
 		Scope: r.o.Tagger.Tag("bucket", e.ID, out.Inventory.Bucket), From: last.Root, To: out.Inventory.Root,
-		Appeared: out.Appeared, Explained: out.Explained, Vanished: out.Vanished, Lost: out.Lost,
+		Appeared: out.Appeared, Explained: out.Explained, Vanished: out.Vanished, Changed: out.Changed, Hidden: out.Hidden, Lost: out.Lost,
 	}
 	for _, m := range out.Missing[:min(len(out.Missing), 40)] {
 		e.Reconcile.Objects = append(e.Reconcile.Objects, r.o.Tagger.Tag("object", e.ID, out.Inventory.Bucket+"/"+m.Key+"\n"+m.Version))
 	}
-	return r.say(ctx, e)
+	return entry, r.say(ctx, e)
 }
 
 // Buckets lists the buckets that the policies speak of.

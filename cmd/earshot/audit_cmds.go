@@ -312,8 +312,10 @@ func entryText(e audit.Entry) string {
 		return fmt.Sprintf("%d entries of %d %s", e.Read.Entries, e.Read.Size, e.Read.Format)
 	case e.Inventory != nil:
 		return fmt.Sprintf("%d versions, %d bytes, root %.12s", e.Inventory.Versions, e.Inventory.Bytes, e.Inventory.Root)
+	case e.Reconcile != nil && e.Reconcile.Lost:
+		return "the last inventory is LOST or altered"
 	case e.Reconcile != nil:
-		return fmt.Sprintf("%d appeared, %d explained, %d VANISHED", e.Reconcile.Appeared, e.Reconcile.Explained, e.Reconcile.Vanished)
+		return fmt.Sprintf("%d appeared, %d explained, %d VANISHED, %d changed, %d hidden", e.Reconcile.Appeared, e.Reconcile.Explained, e.Reconcile.Vanished, e.Reconcile.Changed, e.Reconcile.Hidden)
 	case e.Verification != nil:
 		return fmt.Sprintf("%s by %s, %d versions left, %s", e.Verification.Result, e.Verification.Verifier, e.Verification.Left, e.Run)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +14,7 @@ import (
 
 	"earshot"
 	"earshot/audit"
+	"earshot/retention"
 	"earshot/storage"
 
 	"github.com/spf13/cobra"
@@ -121,8 +123,9 @@ func newAuditRotate(a *app) *cobra.Command {
 func newAuditReconcile(a *app) *cobra.Command {
 	return command("reconcile [BUCKET...]", "Find what vanished from the store without an entry in the log",
 		`Lists every version of every object in the buckets of the policies (or those named), compares that with the last
-time, and with what the published log says was done since. What is gone or changed without an entry is named, and is
-itself an entry; the exit status is 5 then. earshot serve does it every night.`, cobra.ArbitraryArgs,
+time, with what scans have seen since, and with what the published log says was done. What is gone, changed or hidden
+without an entry is named, and is itself an entry; so is a list of the last inventory that is not the one which the log
+names. The exit status is 5 then. earshot serve does it every night.`, cobra.ArbitraryArgs,
 		func(cmd *cobra.Command, args []string) error {
 			i, err := a.open(cmd.Context())
 			if err != nil {
@@ -132,32 +135,43 @@ itself an entry; the exit status is 5 then. earshot serve does it every night.`,
 			if len(args) == 0 {
 				args = i.runner.Buckets()
 			}
-			var vanished int64
+			var faults int64
+			lost := 0
 			for _, bucket := range args {
 				got, err := i.runner.Reconcile(cmd.Context(), bucket, i.cfg.Inventory)
-				if err != nil && got.Vanished == 0 {
+				if err != nil && !errors.Is(err, retention.ErrVanished) {
 					return err
 				}
-				vanished += got.Vanished
-				if err := a.emit(got, func(w io.Writer) {
-					fmt.Fprintf(w, "bucket %s: %d versions, %d bytes, root %.16s\n", bucket, got.Inventory.Versions, got.Inventory.Bytes, got.Inventory.Root)
-					if got.First {
-						fmt.Fprintln(w, "there was no inventory before: the next reconcile compares with this one")
-						return
-					}
-					fmt.Fprintf(w, "%d appeared, %d went as the log says, %d vanished without an entry\n", got.Appeared, got.Explained, got.Vanished)
-					for _, m := range got.Missing {
-						fmt.Fprintf(w, "VANISHED: s3://%s/%s version %q, %d bytes\n", bucket, m.Key, m.Version, m.Size)
-					}
-				}); err != nil {
+				if faults += got.Faults(); got.Lost {
+					lost++
+				}
+				if err := a.emit(got, func(w io.Writer) { printReconciled(w, bucket, got) }); err != nil {
 					return err
 				}
 			}
-			if vanished > 0 {
-				return fmt.Errorf("%w: %d object version(s) vanished without an entry", errUnverified, vanished)
+			switch {
+			case lost > 0:
+				return fmt.Errorf("%w: the last inventory of %d bucket(s) is not the one that the log names", errUnverified, lost)
+			case faults > 0:
+				return fmt.Errorf("%w: %d object version(s) vanished or changed without an entry", errUnverified, faults)
 			}
 			return nil
 		})
+}
+
+func printReconciled(w io.Writer, bucket string, got retention.Reconciled) {
+	fmt.Fprintf(w, "bucket %s: %d versions, %d bytes, root %.16s\n", bucket, got.Inventory.Versions, got.Inventory.Bytes, got.Inventory.Root)
+	switch {
+	case got.First:
+		fmt.Fprintln(w, "there was no inventory before: the next reconcile compares with this one")
+	case got.Lost:
+		fmt.Fprintln(w, "LOST: the list of the last inventory is not there, or is not the one that the log names: what vanished since cannot be told")
+	default:
+		fmt.Fprintf(w, "%d appeared, %d went as the log says, %d vanished without an entry, %d changed, %d hidden\n", got.Appeared, got.Explained, got.Vanished, got.Changed, got.Hidden)
+	}
+	for _, m := range got.Missing {
+		fmt.Fprintf(w, "%s: s3://%s/%s version %q, %d bytes\n", strings.ToUpper(m.What), bucket, m.Key, m.Version, m.Size)
+	}
 }
 
 func newAuditConfirm(a *app) *cobra.Command {

@@ -167,10 +167,11 @@ func (w *watching) reconcile(ctx context.Context, r *retention.Runner) (string, 
 		got, err := r.Reconcile(ctx, bucket, w.i.cfg.Inventory)
 		errs = append(errs, err)
 		sum.Appeared, sum.Explained, sum.Vanished = sum.Appeared+got.Appeared, sum.Explained+got.Explained, sum.Vanished+got.Vanished
+		sum.Changed, sum.Hidden = sum.Changed+got.Changed, sum.Hidden+got.Hidden
 	}
-	w.vanished.Store(sum.Vanished)
+	w.vanished.Store(sum.Faults())
 	w.last.Store(time.Now().Unix())
-	return fmt.Sprintf("%d appeared, %d went as the log says, %d vanished without an entry", sum.Appeared, sum.Explained, sum.Vanished), errors.Join(errs...)
+	return fmt.Sprintf("%d appeared, %d went as the log says, %d vanished without an entry, %d changed, %d hidden", sum.Appeared, sum.Explained, sum.Vanished, sum.Changed, sum.Hidden), errors.Join(errs...)
 }
 
 // ServeHTTP writes the figures in the Prometheus text format.

@@ -279,6 +279,27 @@ func (d *DB) Live(ctx context.Context, bucket, prefix string) iter.Seq2[Row, err
 	}
 }
 
+// GoneSince streams the recordings of a bucket that a scan or a run found gone after a time (zero: ever), in order of key.
+func (d *DB) GoneSince(ctx context.Context, bucket string, since time.Time) iter.Seq2[Row, error] {
+	return func(yield func(Row, error) bool) {
+		for after := ""; ; {
+			page, err := d.page(ctx, "select "+rowColumns+" from recordings where gone_at > $1 and bucket = $2 and key > $3 order by key limit 1000", micros(since), bucket, after)
+			if err != nil {
+				yield(Row{}, wrap("listing what is gone", err))
+				return
+			}
+			for _, row := range page {
+				if after = row.Recording.ID.Key; !yield(row, nil) {
+					return
+				}
+			}
+			if len(page) < 1000 {
+				return
+			}
+		}
+	}
+}
+
 func (d *DB) page(ctx context.Context, query string, args ...any) ([]Row, error) {
 	rows, err := d.db.QueryContext(ctx, query, args...)
 	if err != nil {
