@@ -77,7 +77,7 @@ func clean(in *audit.Intent) *audit.Intent {
 
 func (l *log) write(tb testing.TB, dir string, f export.Format, choose func(i int) bool) export.Manifest {
 	tb.Helper()
-	w, err := export.Begin(dir, f, l.signed, "")
+	w, err := export.Begin(dir, f, l.signed, export.Query{})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestAnExportIsCheckedFromItsFilesAlone(t *testing.T) {
 			if err != nil || len(got.Findings) > 0 || !got.Proved || m.Rows != 300 || !m.Complete {
 				t.Fatalf("%+v, %v", got, err)
 			}
-			if _, err := export.Begin(dir, f, l.signed, ""); err == nil {
+			if _, err := export.Begin(dir, f, l.signed, export.Query{}); err == nil {
 				t.Error("an export was written over")
 			}
 			path := filepath.Join(dir, m.File)
@@ -146,11 +146,30 @@ func TestALineLeftOutIsFound(t *testing.T) {
 	if got, err := export.Check(other, l.trust, nil); err != nil || len(got.Findings) > 0 || got.Proved {
 		t.Errorf("a filtered export is unchanged, and not proved complete: %+v, %v", got, err)
 	}
-	compare := func(index int64) ([]byte, error) { return l.bodies[index], nil }
-	if got, err := export.Check(other, l.trust, compare); err != nil || !got.Proved {
+	truth := export.Truth{Leaves: map[int64]string{}}
+	for i, body := range l.bodies {
+		if r, err := export.RowOf(int64(i), body); err == nil && i != 7 {
+			truth.Leaves[int64(i)] = r.LeafHash
+		}
+	}
+	ask := func(export.Manifest) (export.Truth, error) { return truth, nil }
+	if got, err := export.Check(other, l.trust, ask); err != nil || !got.Proved || !got.Complete {
 		t.Errorf("compared with the log: %+v, %v", got, err)
 	}
-	if got, err := export.Check(other, l.trust, func(int64) ([]byte, error) { return l.bodies[0], nil }); err != nil || got.Proved {
+	truth.All = true
+	if got, err := export.Check(other, l.trust, ask); err != nil || !got.Proved || got.Complete {
+		t.Errorf("where the query cannot be asked again: %+v, %v", got, err)
+	}
+	truth.All = false
+	truth.Leaves[999] = "00"
+	if got, err := export.Check(other, l.trust, ask); err != nil || got.Proved || len(got.Findings) != 1 || !strings.Contains(got.Findings[0], "missing") {
+		t.Errorf("a row is missing: %+v, %v", got, err)
+	}
+	delete(truth.Leaves, 999)
+	for i := range truth.Leaves {
+		truth.Leaves[i] = "00"
+	}
+	if got, err := export.Check(other, l.trust, ask); err != nil || got.Proved {
 		t.Errorf("compared with another log: %+v, %v", got, err)
 	}
 	m.Complete = true

@@ -11,9 +11,12 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"earshot/audit"
@@ -92,8 +95,31 @@ type Manifest struct {
 	Last   int64  `json:"last_index"`
 	// Complete: the rows are all entries of the tree, so that its root can be computed from them.
 	Complete   bool   `json:"complete"`
-	Query      string `json:"query,omitempty"`
+	Query      Query  `json:"query,omitzero"`
 	Checkpoint string `json:"checkpoint"` // as signed
+}
+
+// Query is what was asked for, so that it can be asked again. Empty fields were not asked for.
+type Query struct {
+	Kind        string `json:"kind,omitempty"`
+	Run         string `json:"run,omitempty"`
+	Rule        string `json:"rule,omitempty"`
+	Disposition string `json:"disposition,omitempty"`
+	Since       string `json:"since,omitempty"` // RFC 3339
+	Until       string `json:"until,omitempty"`
+	Behind      int64  `json:"behind,omitempty"` // only entries with at least this index
+	Limit       int64  `json:"limit,omitempty"`
+	// Of is recording or subject where only one was asked for; which is not said.
+	Of string `json:"of,omitempty"`
+}
+
+// String is the query for people.
+func (q Query) String() string {
+	text, err := json.Marshal(q)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
 }
 
 // ManifestFile is the name of the manifest beside the data.
@@ -111,7 +137,7 @@ type Writer struct {
 }
 
 // Begin begins an export in dir, which must not hold one yet. size is that of the tree.
-func Begin(dir string, format Format, signed []byte, query string) (*Writer, error) {
+func Begin(dir string, format Format, signed []byte, query Query) (*Writer, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the export's folder: %w", err)
 	}
@@ -201,27 +227,52 @@ type Checked struct {
 	// Proved says that the rows were shown to be the log's: they give the signed root, or were compared
 	// with the log itself.
 	Proved bool `json:"proved"`
+	// Complete says that none is missing that was asked for.
+	Complete bool `json:"complete"`
+}
+
+// Truth is what the log itself holds of an export.
+type Truth struct {
+	// Leaves are the leaf hashes of the log's entries by index, in hexadecimal: of those that the query
+	// chooses, or, where All is set, of all, since nobody can ask the query again.
+	Leaves map[int64]string
+	All    bool
+}
+
+// ReadManifest reads the manifest of an export.
+func ReadManifest(dir string) (m Manifest, err error) {
+	text, err := os.ReadFile(filepath.Join(dir, ManifestFile))
+	if err == nil {
+		dec := json.NewDecoder(bytes.NewReader(text))
+		dec.DisallowUnknownFields()
+		err = dec.Decode(&m)
+	}
+	if err == nil && (m.Schema != Schema || m.File != filepath.Base(m.File)) {
+		err = fmt.Errorf("schema %q: this program reads %s", m.Schema, Schema)
+	}
+	if err != nil {
+		return m, fmt.Errorf("reading the manifest: %w", err)
+	}
+	return m, nil
+}
+
+// Origin is the name of the log that it says it is of.
+func (m Manifest) Origin() string {
+	origin, _, _ := strings.Cut(m.Checkpoint, "\n")
+	return origin
 }
 
 // Check checks an export from its files: the file's sum, each row's leaf hash against its bytes and
 // its columns, and, where the export is complete, the root against the checkpoint, whose signatures
-// trust must accept. entry, if not nil, gives the log's own entry at an index, for exports that are
-// not complete.
-func Check(dir string, trust *audit.Trust, entry func(index int64) ([]byte, error)) (Checked, error) {
+// trust must accept. ask, if not nil, gives what the log itself holds: then rows that are missing are
+// found too.
+func Check(dir string, trust *audit.Trust, ask func(Manifest) (Truth, error)) (Checked, error) {
 	var out Checked
-	text, err := os.ReadFile(filepath.Join(dir, ManifestFile))
+	m, err := ReadManifest(dir)
 	if err != nil {
-		return out, fmt.Errorf("reading the manifest: %w", err)
+		return out, err
 	}
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&out.Manifest); err != nil {
-		return out, fmt.Errorf("reading the manifest: %w", err)
-	}
-	m := out.Manifest
-	if m.Schema != Schema || m.File != filepath.Base(m.File) {
-		return out, fmt.Errorf("reading the manifest: schema %q: this program reads %s", m.Schema, Schema)
-	}
+	out.Manifest = m
 	if m.Format == OCSF {
 		return out, errors.New("an export for a SIEM is a translation; it cannot be checked row by row")
 	}
@@ -244,7 +295,13 @@ func Check(dir string, trust *audit.Trust, entry func(index int64) ([]byte, erro
 		return out, nil
 	}
 	var tree audit.Accumulator
-	compared := 0
+	var truth Truth
+	if ask != nil {
+		if truth, err = ask(m); err != nil {
+			return out, err
+		}
+	}
+	have := map[int64]bool{}
 	for i, r := range rows {
 		want, err := RowOf(r.Index, []byte(r.Entry))
 		switch {
@@ -256,16 +313,10 @@ func Check(dir string, trust *audit.Trust, entry func(index int64) ([]byte, erro
 			find("row %d: entry %d is out of order, or beyond the signed tree", i+1, r.Index)
 		}
 		tree.Add([]byte(r.Entry))
-		if entry != nil && !m.Complete {
-			body, err := entry(r.Index)
-			if err != nil {
-				return out, err
-			}
-			if string(body) != r.Entry {
-				find("row %d: entry %d of the log is another one", i+1, r.Index)
-			}
-			compared++
+		if ask != nil && truth.Leaves[r.Index] != r.LeafHash {
+			find("row %d: entry %d of the log is another one, or is not one that was asked for", i+1, r.Index)
 		}
+		have[r.Index] = true
 		if len(out.Findings) > 50 {
 			return out, nil
 		}
@@ -276,7 +327,15 @@ func Check(dir string, trust *audit.Trust, entry func(index int64) ([]byte, erro
 	if m.Complete && (tree.Size() != c.Size || tree.Root() != [32]byte(c.Root)) {
 		find("the rows do not give the root of the signed checkpoint: something was left out, added or changed")
 	}
-	out.Proved = len(out.Findings) == 0 && (m.Complete || compared == len(rows))
+	if ask != nil && !truth.All {
+		for _, index := range slices.Sorted(maps.Keys(truth.Leaves)) {
+			if !have[index] && len(out.Findings) <= 50 {
+				find("entry %d of the log was asked for, and is missing", index)
+			}
+		}
+	}
+	ok := len(out.Findings) == 0
+	out.Proved, out.Complete = ok && (m.Complete || ask != nil), ok && (m.Complete || ask != nil && !truth.All)
 	return out, nil
 }
 

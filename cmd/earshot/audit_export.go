@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -39,7 +41,16 @@ manifest. Filters are those of earshot audit log. That somebody exported the log
 				return err
 			}
 			defer i.close()
-			m, size, err := a.export(ctx, i, trust, &q, export.Format(format), out)
+			trees, err := q.choose(ctx, i, trust, true)
+			if err != nil {
+				return err
+			}
+			if t := trees[0]; q.shard == "" {
+				if all, err := i.trees(ctx, trust); err == nil && len(all) > 1 {
+					a.say("earshot: only the tree %s is exported; the log has %d closed ones before it: --shard %s, for one", t.name(), len(all)-1, all[len(all)-2].name())
+				}
+			}
+			m, size, err := a.export(ctx, trees[0].installation, trees[0].trust, &q, export.Format(format), out)
 			if err != nil {
 				return err
 			}
@@ -73,7 +84,7 @@ func (a *app) export(ctx context.Context, i *installation, trust *audit.Trust, q
 	if err != nil {
 		return export.Manifest{}, 0, err
 	}
-	w, err := export.Begin(out, format, signed, q.text())
+	w, err := export.Begin(out, format, signed, q.asked())
 	if err != nil {
 		return export.Manifest{}, 0, err
 	}
@@ -92,32 +103,45 @@ func (a *app) export(ctx context.Context, i *installation, trust *audit.Trust, q
 
 func newAuditVerifyExport(a *app) *cobra.Command {
 	var b believing
+	var q query
 	var compare bool
 	c := command("verify-export DIR", "Check an export against the signed checkpoint in its manifest",
 		`Checks the file's sum, each row's leaf hash and columns against the entry's bytes, and for a complete export that
-the rows give the signed root. A filtered export proves that its rows are unchanged; with --compare each is also
-compared with the log itself.`, cobra.ExactArgs(1),
+the rows give the signed root. A filtered export proves that its rows are unchanged; with --compare the query of the
+manifest is asked again of the log, up to the manifest's checkpoint, so that a row that is missing is found. Where it was
+one recording's or person's entries, name whose: the manifest does not.`, cobra.ExactArgs(1),
 		func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
 			trust, err := b.trust()
 			if err != nil {
 				return err
 			}
-			var entry func(int64) ([]byte, error)
+			var ask func(export.Manifest) (export.Truth, error)
 			if trust == nil || compare {
 				i, t, err := a.openLog(ctx, b)
 				if err != nil {
 					return err
 				}
 				defer i.close()
-				trust = t
+				m, err := export.ReadManifest(args[0])
+				if err != nil {
+					return err
+				}
+				of, err := i.treeOf(ctx, t, m.Origin())
+				if err != nil {
+					return err
+				}
+				trust = of.trust
 				if compare {
-					if entry, err = i.entries(ctx, t); err != nil {
+					whole, closeWhole := a.lazily(ctx)
+					defer closeWhole()
+					if err := q.prepare(ctx, whole); err != nil {
 						return err
 					}
+					ask = func(m export.Manifest) (export.Truth, error) { return q.truth(ctx, of, m) }
 				}
 			}
-			got, err := export.Check(args[0], trust, entry)
+			got, err := export.Check(args[0], trust, ask)
 			if err != nil {
 				return err
 			}
@@ -127,10 +151,12 @@ compared with the log itself.`, cobra.ExactArgs(1),
 				}
 				switch {
 				case len(got.Findings) > 0:
+				case got.Complete:
+					fmt.Fprintf(w, "the %d rows are entries of the signed log, nothing was changed, and none that was asked for is missing\n", got.Manifest.Rows)
 				case got.Proved:
-					fmt.Fprintf(w, "the %d rows are entries of the signed log, and nothing was changed\n", got.Manifest.Rows)
+					fmt.Fprintf(w, "the %d rows are entries of the signed log, and nothing was changed; that none is missing is not shown: name the %s\n", got.Manifest.Rows, got.Manifest.Query.Of)
 				default:
-					fmt.Fprintf(w, "the %d rows are as they were exported; that they are the log's, and that none that fits %q is missing, takes --compare\n", got.Manifest.Rows, got.Manifest.Query)
+					fmt.Fprintf(w, "the %d rows are as they were exported; that they are the log's, and that none that fits %s is missing, takes --compare\n", got.Manifest.Rows, got.Manifest.Query)
 				}
 			}); err != nil {
 				return err
@@ -141,26 +167,58 @@ compared with the log itself.`, cobra.ExactArgs(1),
 			return nil
 		})
 	b.flags(c)
-	c.Flags().BoolVar(&compare, "compare", false, "compare each row with the log")
+	c.Flags().BoolVar(&compare, "compare", false, "ask the export's query of the log again")
+	c.Flags().StringVar(&q.recording, "recording", "", "with --compare: whose entries were exported, s3://BUCKET/KEY")
+	c.Flags().StringVar(&q.subject, "subject", "", "with --compare: the same, a data subject (pseudonym)")
+	c.Flags().StringVar(&q.keyFor, "subject-key", "", "with --compare: the same, by the file of earshot audit disclose")
 	return c
 }
 
-// entries gives the log's entries by index. Each is proved against the checkpoint.
-func (i *installation) entries(ctx context.Context, trust *audit.Trust) (func(int64) ([]byte, error), error) {
-	tiles, err := i.tiles(ctx)
+// treeOf gives the tree of that name.
+func (i *installation) treeOf(ctx context.Context, trust *audit.Trust, origin string) (tree, error) {
+	all, err := i.trees(ctx, trust)
 	if err != nil {
-		return nil, err
+		return tree{}, err
 	}
-	return func(index int64) ([]byte, error) {
-		p, err := audit.Prove(ctx, tiles, trust, index)
-		if err != nil {
-			return nil, err
+	at := slices.IndexFunc(all, func(t tree) bool { return t.name() == origin })
+	if at < 0 {
+		return tree{}, fmt.Errorf("%w: the export is of the log %q, which this one does not lead back to", errUnverified, origin)
+	}
+	return all[at], nil
+}
+
+// truth asks the query of an export again of the log, up to the tree that the export is of. That tree
+// must be one that the log still holds.
+func (q *query) truth(ctx context.Context, t tree, m export.Manifest) (export.Truth, error) {
+	out := export.Truth{Leaves: map[int64]string{}}
+	c, err := t.trust.Open([]byte(m.Checkpoint))
+	if err != nil {
+		return out, err
+	}
+	out.All = m.Query.Of != "" && q.tags == nil
+	if err := q.ask(m.Query); err != nil {
+		return out, err
+	}
+	tiles, err := t.tiles(ctx)
+	if err != nil {
+		return out, err
+	}
+	report, err := audit.VerifyAll(ctx, tiles, t.trust, audit.VerifyOptions{LastSeen: []byte(m.Checkpoint), Visit: func(index int64, body []byte) error {
+		e, err := audit.Parse(body)
+		if err != nil || index >= c.Size {
+			return nil //nolint:nilerr // VerifyAll reports it
 		}
-		if _, _, err := p.Verify(trust); err != nil {
-			return nil, err
+		if out.All || q.chooses(index, e) && (q.limit == 0 || q.given < q.limit) {
+			q.given++
+			h := audit.LeafHash(body)
+			out.Leaves[index] = hex.EncodeToString(h[:])
 		}
-		return []byte(p.Entry), nil
-	}, nil
+		return nil
+	}})
+	if err == nil && !report.OK() {
+		err = fmt.Errorf("%w: %s", errUnverified, strings.Join(report.Findings, "; "))
+	}
+	return out, err
 }
 
 func newAuditSend(a *app) *cobra.Command {
@@ -183,38 +241,15 @@ after a crash the last batch may come twice, with the same ids.`, cobra.NoArgs,
 			if cursor == "" {
 				cursor = filepath.Join(i.cfg.Keys, "sent.cursor")
 			}
-			from, err := readCursor(cursor)
+			sent, err := a.send(ctx, i, trust, to, cursor)
 			if err != nil {
 				return err
 			}
-			hook := &export.Webhook{URL: to, Origin: trust.Origin()}
-			q := query{after: from - 1}
-			q.intents = map[string]bool{}
-			n, news, last := 0, 0, from
-			report, err := q.read(ctx, i, trust, func(index int64, e audit.Entry, body []byte) error {
-				if n, last = n+1, index+1; e.Kind != audit.KindExport { // or each sending would be news to the next
-					news++
-				}
-				sent, err := hook.Add(ctx, index, body)
-				if err != nil || sent == 0 {
-					return err
-				}
-				return audit.ReplaceFile(cursor, fmt.Appendf(nil, "%d\n", sent))
-			})
-			if err == nil {
-				err = hook.Flush(ctx)
-			}
-			if err != nil {
-				return err
-			}
-			a.say("%d entries sent", n)
-			if err := audit.ReplaceFile(cursor, fmt.Appendf(nil, "%d\n", last)); err != nil {
-				return fmt.Errorf("keeping how far it came: %w", err)
-			}
-			if news > 0 && b.bucket == "" {
+			a.say("%d entries sent", sent.entries)
+			if sent.news > 0 && b.bucket == "" {
 				whole, done := a.lazily(ctx)
 				defer done()
-				a.sayRead(ctx, whole, audit.KindExport, audit.Read{Entries: int64(n), Size: report.Checkpoint.Size, Format: "cloudevents"}, "")
+				a.sayRead(ctx, whole, audit.KindExport, audit.Read{Entries: sent.entries, Size: sent.size, Format: "cloudevents"}, "")
 			}
 			return nil
 		})
@@ -224,17 +259,86 @@ after a crash the last batch may come twice, with the same ids.`, cobra.NoArgs,
 	return c
 }
 
-func readCursor(path string) (int64, error) {
+// sending counts what was sent.
+type sending struct{ entries, news, size int64 }
+
+// send sends what lies behind the cursor, of one tree after the other.
+func (a *app) send(ctx context.Context, i *installation, trust *audit.Trust, to, cursor string) (out sending, err error) {
+	from, err := readCursor(cursor)
+	if err != nil {
+		return out, err
+	}
+	trees, err := i.trees(ctx, trust)
+	if err != nil {
+		return out, err
+	}
+	if from.log != "" {
+		at := slices.IndexFunc(trees, func(t tree) bool { return t.name() == from.log })
+		if at < 0 {
+			return out, fmt.Errorf("the cursor %s is of the log %q, which this one does not lead back to: remove it to send everything again", cursor, from.log)
+		}
+		trees = trees[at:]
+	}
+	for _, t := range trees {
+		q := query{after: -1, intents: map[string]bool{}}
+		if t.name() == from.log {
+			q.after = from.next - 1
+		}
+		hook := &export.Webhook{URL: to, Origin: t.name()}
+		last := q.after + 1
+		report, err := q.read(ctx, t.installation, t.trust, func(index int64, e audit.Entry, body []byte) error {
+			if out.entries, last = out.entries+1, index+1; e.Kind != audit.KindExport { // or each sending would be news to the next
+				out.news++
+			}
+			sent, err := hook.Add(ctx, index, body)
+			if err != nil || sent == 0 {
+				return err
+			}
+			return position{t.name(), sent}.write(cursor)
+		})
+		if err == nil {
+			err = t.is(report.Checkpoint)
+		}
+		if err == nil {
+			err = hook.Flush(ctx)
+		}
+		if err == nil {
+			err = position{t.name(), last}.write(cursor)
+		}
+		if err != nil {
+			return out, err
+		}
+		out.size += report.Checkpoint.Size
+	}
+	return out, nil
+}
+
+// position is how far a receiver has come: the tree, and the index of the next entry in it.
+type position struct {
+	log  string
+	next int64
+}
+
+func (p position) write(path string) error {
+	if err := audit.ReplaceFile(path, fmt.Appendf(nil, "%s %d\n", p.log, p.next)); err != nil {
+		return fmt.Errorf("keeping how far it came: %w", err)
+	}
+	return nil
+}
+
+func readCursor(path string) (position, error) {
 	text, err := os.ReadFile(path)
 	if os.IsNotExist(err) {
-		return 0, nil
+		return position{}, nil
 	}
 	if err != nil {
-		return 0, fmt.Errorf("reading the cursor: %w", err)
+		return position{}, fmt.Errorf("reading the cursor: %w", err)
 	}
-	n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
-	if err != nil || n < 0 {
-		return 0, fmt.Errorf("the cursor %s does not hold a number: remove it to send everything again", path)
+	f := strings.Fields(string(text))
+	if len(f) == 2 {
+		if n, err := strconv.ParseInt(f[1], 10, 64); err == nil && n >= 0 {
+			return position{f[0], n}, nil
+		}
 	}
-	return n, nil
+	return position{}, fmt.Errorf("the cursor %s does not hold a log's name and a number: remove it to send everything again", path)
 }

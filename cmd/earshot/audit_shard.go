@@ -80,12 +80,8 @@ func (a *app) newShard(ctx context.Context, i *installation, next catalog.Shard)
 	} else if said { // a catalog from before was restored, or we died in the middle
 		return a.roll(ctx, i, next)
 	}
-	for _, bucket := range i.runner.Buckets() {
-		if _, err := i.runner.Reconcile(ctx, bucket, i.cfg.Inventory); err != nil && !errors.Is(err, retention.ErrVanished) {
-			return "", old, err
-		} else if err != nil {
-			a.say("earshot: %s", oneLine(err))
-		}
+	if err := a.inventories(ctx, i); err != nil {
+		return "", old, err
 	}
 	if vkey, err = audit.CreateShardKeys(i.shardKeys(i.shard.N+1), next.Origin); err != nil {
 		return "", old, err
@@ -122,8 +118,22 @@ func (a *app) roll(ctx context.Context, i *installation, next catalog.Shard) (vk
 		return "", old, err
 	}
 	defer fresh.close()
-	_, err = fresh.log.Publish(ctx)
-	return vkey, old, err
+	if _, err = fresh.log.Publish(ctx); err != nil {
+		return vkey, old, err
+	}
+	return vkey, old, a.inventories(ctx, fresh) // each tree has one of its own, which the next look is compared with
+}
+
+// inventories reconciles every bucket of the policies. What is found amiss is said, and does not stop.
+func (a *app) inventories(ctx context.Context, i *installation) error {
+	for _, bucket := range i.runner.Buckets() {
+		if _, err := i.runner.Reconcile(ctx, bucket, i.cfg.Inventory); errors.Is(err, retention.ErrVanished) {
+			a.say("earshot: %s", oneLine(err))
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // say writes an entry and publishes it.

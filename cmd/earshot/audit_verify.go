@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +12,6 @@ import (
 
 	"earshot/audit"
 	"earshot/storage"
-	"earshot/storage/catalog"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/mod/sumdb/note"
@@ -216,33 +214,25 @@ func (b *believing) mayBeUnlocked(i *installation) bool {
 // verifyPrevious follows the log back through its closed shards: each must be the tree that the
 // genesis of the next one holds the head of.
 func (a *app) verifyPrevious(ctx context.Context, i *installation, trust *audit.Trust, report *audit.Report, unlocked bool) error {
-	link := report.Genesis
+	t, link := tree{i, trust, nil}, report.Genesis
 	for link != nil && report.OK() {
-		then := *i
-		then.shard = catalog.Shard{N: -1, Prefix: link.Prefix}
-		then.cfg = &Config{Store: i.cfg.Store, Log: LogConfig{Bucket: i.cfg.Log.Bucket, Prefix: link.Prefix}}
-		tiles, err := then.tiles(ctx)
+		var err error
+		if t, err = t.previous(link); err != nil {
+			return err
+		}
+		tiles, err := t.tiles(ctx)
 		if err != nil {
 			return err
 		}
-		// The key of a closed shard is vouched for by the genesis, which the current key has signed for.
-		keys, err := readVKeys(link.VKey)
-		if err != nil {
-			return err
-		}
-		old, err := trust.Of(link.Previous, keys...)
-		if err != nil {
-			return err
-		}
-		r, err := audit.Examine(ctx, archive{tiles}, old, audit.VerifyOptions{MayBeUnlocked: unlocked})
+		r, err := audit.Examine(ctx, archive{tiles}, t.trust, audit.VerifyOptions{MayBeUnlocked: unlocked})
 		if err != nil {
 			return err
 		}
 		for _, f := range r.Findings {
 			report.Findings = append(report.Findings, "closed shard "+link.Previous+": "+f)
 		}
-		if root := r.Checkpoint.Root; r.Checkpoint.Size != link.Size || hex.EncodeToString(root[:]) != link.Root {
-			report.Findings = append(report.Findings, fmt.Sprintf("closed shard %s: it has %d entries, and is not the tree that the next shard's genesis holds the head of", link.Previous, r.Checkpoint.Size))
+		if err := t.is(r.Checkpoint); err != nil {
+			report.Findings = append(report.Findings, oneLine(err))
 		}
 		a.say("closed shard %s: %d entries", link.Previous, r.Entries)
 		link = r.Genesis

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"earshot/storage/catalog"
+)
+
+// TestSendingGoesOnOverShards: a receiver gets every entry once, those of a closed tree too, and of the
+// next from its beginning.
+func TestSendingGoesOnOverShards(t *testing.T) {
+	a := &app{in: strings.NewReader(""), out: discard{}, err: discard{}, as: "sender"}
+	dir := filepath.Join(t.TempDir(), "site")
+	if err := a.initialise(t.Context(), dir, initOptions{deaf: true, origin: "example.org/log", bucket: demoBucket, packs: []string{"voice-assistant"}}); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string][]string{}
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		text, _ := io.ReadAll(r.Body)
+		var events []struct {
+			Source string `json:"source"`
+			Index  string `json:"logindex"`
+		}
+		if err := json.Unmarshal(text, &events); err != nil {
+			t.Error(err)
+		}
+		for _, e := range events {
+			got[e.Source] = append(got[e.Source], e.Index)
+		}
+	}))
+	defer server.Close()
+	i, err := a.open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { i.close() }()
+	if err := i.store.MakeBucket(t.Context(), demoBucket, true, false); err != nil {
+		t.Fatal(err)
+	}
+	cursor := filepath.Join(t.TempDir(), "cursor")
+	send := func() int64 {
+		t.Helper()
+		out, err := a.send(t.Context(), i, i.trust, server.URL, cursor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.entries
+	}
+	if err := i.runner.Activate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := i.log.Publish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := send(); n == 0 || send() != 0 {
+		t.Fatalf("%d entries", n)
+	}
+	if _, _, err := a.newShard(t.Context(), i, catalog.Shard{Origin: "example.org/2027", Prefix: "2027/"}); err != nil {
+		t.Fatal(err)
+	}
+	i.close()
+	if i, err = a.open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := send(); n < 3 { // an inventory, the end of the one tree and the beginning of the other, at least
+		t.Errorf("%d entries after a new shard", n)
+	}
+	if n := send(); n != 0 {
+		t.Errorf("%d entries are sent again", n)
+	}
+	if len(got) != 2 {
+		t.Errorf("from %d trees", len(got))
+	}
+	for source, indexes := range got {
+		for n, index := range indexes {
+			var at int
+			if err := json.Unmarshal([]byte(index), &at); err != nil || at != n {
+				t.Errorf("%s: event %d has the index %s", source, n, index)
+			}
+		}
+	}
+}
