@@ -24,6 +24,7 @@ type tiles struct {
 	mu      sync.Mutex
 	objects map[string][]byte
 	fail    func(op, key string) error
+	after   func(op, key string) // is called when an object was read
 }
 
 func newTiles() *tiles { return &tiles{objects: map[string][]byte{}} }
@@ -38,6 +39,9 @@ func (t *tiles) broken(op, key string) error {
 }
 
 func (t *tiles) Get(_ context.Context, key string) ([]byte, string, error) {
+	if t.after != nil {
+		defer t.after("get", key)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err := t.broken("get", key); err != nil {
@@ -314,6 +318,25 @@ func TestTwoPublishersShareALog(t *testing.T) {
 	}
 	if r := f.verify(t, audit.VerifyOptions{}); !r.OK() || r.Entries != 800 {
 		t.Fatalf("%+v", r)
+	}
+}
+
+// TestOpeningWhileAnotherPublishesDoesNotHalt: between reading the checkpoint and asking the database.
+func TestOpeningWhileAnotherPublishesDoesNotHalt(t *testing.T) {
+	f := newFixture(t)
+	f.act(t, 0, 5)
+	f.publish(t)
+	f.act(t, 5, 5)
+	reads := 0
+	f.tiles.after = func(op, key string) {
+		if op == "get" && key == "checkpoint" {
+			if reads++; reads == 1 {
+				f.publish(t)
+			}
+		}
+	}
+	if _, err := audit.Open(t.Context(), f.options()); err != nil {
+		t.Error(err)
 	}
 }
 

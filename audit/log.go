@@ -168,6 +168,11 @@ func Open(ctx context.Context, o Options) (*Log, error) {
 
 // load reads the checkpoint and the tiles of the right edge, and checks them against its root.
 func (l *Log) load(ctx context.Context) error {
+	// First what the database knows to be out: others may publish while we read.
+	published, err := l.opts.Head.Published(ctx)
+	if err != nil {
+		return err
+	}
 	signed, etag, err := l.opts.Tiles.Get(ctx, "checkpoint")
 	if err != nil {
 		return err
@@ -185,10 +190,6 @@ func (l *Log) load(ctx context.Context) error {
 	}
 	if !ok || root != [32]byte(c.Root) {
 		return ErrHalted
-	}
-	published, err := l.opts.Head.Published(ctx)
-	if err != nil {
-		return err
 	}
 	if published > c.Size {
 		return ErrHalted

@@ -162,12 +162,16 @@ func Recover(ctx context.Context, o Options, head Adopter, r RecoverOptions) (Re
 	if err := o.Tiles.Replace(ctx, fenceKey, []byte(fence+"\n")); err != nil {
 		return Recovered{}, fmt.Errorf("recovering: %w", err)
 	}
+	published, err := head.Published(ctx) // before the log is read: others may publish meanwhile
+	if err != nil {
+		return Recovered{}, fmt.Errorf("recovering: %w", err)
+	}
 	report, open, said, err := survey(ctx, o, r)
 	if err != nil {
 		return Recovered{}, fmt.Errorf("recovering: %w", err)
 	}
 	out := Recovered{Size: report.Checkpoint.Size}
-	if out.PublishedBefore, err = publishedBeyond(ctx, o, report.Checkpoint); err != nil {
+	if out.PublishedBefore, err = publishedBeyond(ctx, o, published, report.Checkpoint); err != nil {
 		return out, fmt.Errorf("recovering: %w", err)
 	}
 	if out.PublishedBefore > 0 && !r.BucketLost {

@@ -140,10 +140,9 @@ func (h *headed) Get(ctx context.Context, key string) ([]byte, string, error) {
 
 // publishedBeyond gives the size of the tree that the catalog knows to have been public, if the published log
 // does not hold that tree; 0 if it does.
-func publishedBeyond(ctx context.Context, o Options, c Checkpoint) (int64, error) {
-	published, err := o.Head.Published(ctx)
-	if err != nil || published == 0 {
-		return 0, err
+func publishedBeyond(ctx context.Context, o Options, published int64, c Checkpoint) (int64, error) {
+	if published == 0 {
+		return 0, nil
 	}
 	if published > c.Size {
 		return published, nil

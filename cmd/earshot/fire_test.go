@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"earshot/audit"
+	"earshot/storage/catalog/catalogtest"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -62,8 +63,13 @@ func fire(ctx context.Context, a *app, name, control string) error {
 	if err != nil {
 		return err
 	}
-	if control == "no-if-match" {
+	switch control {
+	case "no-if-match":
 		o.Tiles = heedless{o.Tiles}
+	case "no-orphan-rule":
+		o.Tiles = blind{o.Tiles}
+	case "publish-before-commit":
+		o.Head = &hasty{Head: o.Head, roots: map[int64][32]byte{}}
 	}
 	log, err := audit.Open(ctx, o)
 	if err != nil {
@@ -132,12 +138,48 @@ func (h heedless) Swap(ctx context.Context, key string, data []byte, _ string) (
 	return "", true, h.Replace(ctx, key, data)
 }
 
+// blind takes a tile that holds other bytes for its own.
+type blind struct{ audit.Tiles }
+
+func (b blind) Create(ctx context.Context, key string, data []byte) (bool, error) {
+	_, err := b.Tiles.Create(ctx, key, data)
+	return err == nil, err
+}
+
+// hasty commits to the database what is to be published only when it is out.
+type hasty struct {
+	audit.Head
+	roots map[int64][32]byte
+}
+
+func (h *hasty) Remember(_ context.Context, size int64, root [32]byte) error {
+	h.roots[size] = root
+	return nil
+}
+
+func (h *hasty) Root(ctx context.Context, size int64) ([32]byte, bool, error) {
+	if root, ok := h.roots[size]; ok {
+		return root, true, nil
+	}
+	return h.Head.Root(ctx, size)
+}
+
+func (h *hasty) SetPublished(ctx context.Context, size int64) error {
+	if root, ok := h.roots[size]; ok {
+		if err := h.Head.Remember(ctx, size, root); err != nil {
+			return err
+		}
+	}
+	return h.Head.SetPublished(ctx, size)
+}
+
 // range of fire.
 type battle struct {
 	t       *testing.T
 	app     *app
 	inst    *installation
 	control string
+	pg      *catalogtest.Postgres // where the catalog is; nil: a file
 	round   int
 	rng     *rand.Rand
 
@@ -146,14 +188,25 @@ type battle struct {
 	last  int64
 	fault []string
 
-	kills, stops, restores, zombies, halts int
+	kills, stops, restores, zombies, halts, crashes int
 }
 
-func newBattle(t *testing.T, control string) *battle {
+func newBattle(t *testing.T, control, engine string) *battle {
 	t.Helper()
 	a := &app{in: strings.NewReader(""), out: discard{}, err: discard{}, as: "general"}
 	dir := filepath.Join(t.TempDir(), "site")
-	if err := a.initialise(t.Context(), dir, initOptions{deaf: true, origin: "example.org/log", bucket: demoBucket, packs: []string{"voice-assistant"}}); err != nil {
+	o := initOptions{deaf: true, origin: "example.org/log", bucket: demoBucket, packs: []string{"voice-assistant"}}
+	var pg *catalogtest.Postgres
+	if engine == "postgres" {
+		pg = newServer(t)
+		var err1, err2 error
+		o.catalog, err1 = pg.Schema(t.Context(), "fire_0_")
+		o.subjectKeys, err2 = pg.Schema(t.Context(), "subject_keys")
+		if err := errors.Join(err1, err2); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := a.initialise(t.Context(), dir, o); err != nil {
 		t.Fatal(err)
 	}
 	i, err := a.connect(t.Context()) // the store stays up; the catalog is the writers'
@@ -164,7 +217,7 @@ func newBattle(t *testing.T, control string) *battle {
 	if err := i.store.MakeBucket(t.Context(), "acts", false, false); err != nil {
 		t.Fatal(err)
 	}
-	return &battle{t: t, app: a, inst: i, control: control, rng: rand.New(rand.NewPCG(3, 4)), seen: map[int64]tlog.Hash{}}
+	return &battle{t: t, app: a, inst: i, control: control, pg: pg, rng: rand.New(rand.NewPCG(3, 4)), seen: map[int64]tlog.Hash{}}
 }
 
 func (b *battle) start(name string) *exec.Cmd {
@@ -175,7 +228,9 @@ func (b *battle) start(name string) *exec.Cmd {
 	}
 	cmd := exec.Command(exe)
 	cmd.Env = append(os.Environ(), envFire+"="+name, "EARSHOT_CONFIG="+b.app.configPath, envControl+"="+b.control, fmt.Sprintf("%s=%d", envRound, b.round))
-	cmd.Stderr = os.Stderr
+	if b.pg == nil {
+		cmd.Stderr = os.Stderr // with a database that is killed there is much to say
+	}
 	if err := cmd.Start(); err != nil {
 		b.t.Fatal(err)
 	}
@@ -242,6 +297,12 @@ func (b *battle) rage(kills, restores int) {
 		time.Sleep(time.Duration(20+b.rng.IntN(120)) * time.Millisecond)
 		victim := names[b.rng.IntN(2)]
 		switch r := b.rng.IntN(10); {
+		case r == 0 && b.pg != nil:
+			b.pg.Kill() // at once, with all that was not committed
+			if err := b.pg.Start(); err != nil {
+				b.t.Fatal(err)
+			}
+			b.crashes++
 		case r < 6:
 			end(victim)
 			b.kills++
@@ -291,6 +352,9 @@ func (b *battle) mend() {
 	defer i.close()
 	_ = db
 	if _, err := audit.Open(b.t.Context(), o); errors.Is(err, audit.ErrHalted) {
+		if b.restores == 0 {
+			b.fault = append(b.fault, "the log halted, and no backup was restored")
+		}
 		b.recover()
 	}
 }
@@ -331,6 +395,9 @@ func (b *battle) backup() string {
 		return ""
 	}
 	defer i.close()
+	if b.pg != nil {
+		return b.dump()
+	}
 	if err := i.db.Backup(b.t.Context(), path); err != nil {
 		b.t.Logf("backup: %v", err)
 		return ""
@@ -346,7 +413,9 @@ func (b *battle) restore(path string) {
 		b.t.Fatal(err)
 	}
 	name := fmt.Sprintf("catalog-%d.db", b.restores)
-	if err := os.WriteFile(filepath.Join(filepath.Dir(b.app.configPath), name), data, 0o600); err != nil {
+	if b.pg != nil {
+		name = b.undump(data)
+	} else if err := os.WriteFile(filepath.Join(filepath.Dir(b.app.configPath), name), data, 0o600); err != nil {
 		b.t.Fatal(err)
 	}
 	text, err := os.ReadFile(b.app.configPath)
@@ -429,8 +498,8 @@ func (b *battle) judge() []string {
 			found = append(found, key+" was done and never announced")
 		}
 	}
-	t.Logf("%d entries, %d acts; %d kills, %d stops, %d restores with a writer of the old times alive (%d of those halted); %d findings",
-		report.Entries, acts, b.kills, b.stops, b.restores, b.halts, len(found))
+	t.Logf("%d entries, %d acts; %d kills, %d stops, %d kills of the database, %d restores with a writer of the old times alive (%d of those halted); %d findings",
+		report.Entries, acts, b.kills, b.stops, b.crashes, b.restores, b.halts, len(found))
 	return found
 }
 
@@ -444,12 +513,19 @@ func (b *battle) fight(kills, restores int) []string {
 	return b.judge()
 }
 
+// engines that a catalog may be in.
+var engines = []string{"sqlite", "postgres"}
+
 func TestTheLogUnderFire(t *testing.T) {
 	if testing.Short() {
 		t.Skip("kills processes for a minute")
 	}
-	if found := newBattle(t, "").fight(kills()*3, 8); len(found) > 0 {
-		t.Errorf("%d findings:\n%s", len(found), strings.Join(found[:min(len(found), 20)], "\n"))
+	for _, engine := range engines {
+		t.Run(engine, func(t *testing.T) {
+			if found := newBattle(t, "", engine).fight(kills()*3, 8); len(found) > 0 {
+				t.Errorf("%d findings:\n%s", len(found), strings.Join(found[:min(len(found), 20)], "\n"))
+			}
+		})
 	}
 }
 
@@ -458,15 +534,17 @@ func TestTheFireWouldFindAFaultyLog(t *testing.T) {
 	if testing.Short() {
 		t.Skip("kills processes for a minute")
 	}
-	for _, control := range []string{"no-if-match", "gate-at-sequenced", "random-ids"} {
-		t.Run(control, func(t *testing.T) {
-			for range 3 {
-				if found := newBattle(t, control).fight(12, 4); len(found) > 0 {
-					t.Logf("found: %s", found[0])
-					return
+	for _, engine := range engines {
+		for control, restores := range map[string]int{"no-if-match": 4, "gate-at-sequenced": 4, "no-orphan-rule": 4, "random-ids": 4, "publish-before-commit": 0} {
+			t.Run(engine+"/"+control, func(t *testing.T) {
+				for range 4 {
+					if found := newBattle(t, control, engine).fight(16, restores); len(found) > 0 {
+						t.Logf("found: %s", found[0])
+						return
+					}
 				}
-			}
-			t.Error("nothing was found: the test cannot see this fault")
-		})
+				t.Error("nothing was found: the test cannot see this fault")
+			})
+		}
 	}
 }

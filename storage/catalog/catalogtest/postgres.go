@@ -176,6 +176,15 @@ func (p *Postgres) Schema(ctx context.Context, name string) (string, error) {
 	return p.DSN() + "&search_path=" + name, p.exec(ctx, "create schema "+name)
 }
 
+// Tool runs one of the server's own client programs, such as pg_dump.
+func (p *Postgres) Tool(name string, args ...string) ([]byte, error) {
+	path := filepath.Join(p.bin, name)
+	if _, err := os.Stat(path); err != nil {
+		path = name // the server's programs are linked from elsewhere
+	}
+	return exec.CommandContext(context.Background(), path, args...).CombinedOutput()
+}
+
 func (p *Postgres) exec(ctx context.Context, query string) error {
 	conn, err := pgx.Connect(ctx, p.DSN())
 	if err != nil {
