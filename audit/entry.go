@@ -250,6 +250,9 @@ type Intent struct {
 	Due           int64    `json:"due_at,omitempty"` // since when the decision holds, microseconds; 0: since ever
 	Spans         []Span   `json:"spans,omitempty"`
 	Fill          string   `json:"fill,omitempty"`
+	// LogLock is "database" where the store ignores conditions on writing, so that only a lock in the
+	// database keeps two publishers of this log apart.
+	LogLock string `json:"log_lock,omitempty"`
 }
 
 // Span is a stretch of sound in microseconds; End -1 reaches to the end.

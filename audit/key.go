@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/mod/sumdb/note"
 )
@@ -39,6 +41,9 @@ const (
 // example.org/earshot/2026, without a scheme) in dir. Secret files are readable by their owner
 // only. Keys that are already there are never overwritten.
 func CreateKeys(dir, origin string) (*Keys, error) {
+	if err := CheckOrigin(origin); err != nil {
+		return nil, err
+	}
 	skey, vkey, err := note.GenerateKey(rand.Reader, origin)
 	if err != nil {
 		return nil, fmt.Errorf("making the key of the log %q: %w", origin, err)
@@ -64,9 +69,21 @@ func CreateKeys(dir, origin string) (*Keys, error) {
 	return OpenKeys(dir)
 }
 
+// CheckOrigin says what is wrong with the name of a log: it is a URL without a scheme, such as
+// example.org/earshot/2026, and the name of the log's key, which holds no blanks and no plus.
+func CheckOrigin(origin string) error {
+	if origin == "" || strings.ContainsFunc(origin, unicode.IsSpace) || strings.ContainsAny(origin, "+\\") || strings.Contains(origin, "://") || !utf8.ValidString(origin) {
+		return fmt.Errorf("%q is no name for a log: it has no scheme, no blanks and no plus, such as example.org/earshot/2026", origin)
+	}
+	return nil
+}
+
 // CreateShardKeys makes the signing key of a further shard in a folder of its own, or finds the one
 // that was made before a crash, and returns its public half.
 func CreateShardKeys(dir, origin string) (vkey string, err error) {
+	if err := CheckOrigin(origin); err != nil {
+		return "", err
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("making the folder of keys: %w", err)
 	}

@@ -86,6 +86,10 @@ type Options struct {
 	Strict        bool
 	MaxUncosigned time.Duration
 	Client        *http.Client // for witnesses; default one that waits 5 s
+	// Lock, if not nil, keeps other publishers of the same database out, for a store that ignores
+	// conditions on writing (see [Probe]): whoever publishes holds it, and looks before each write. Against
+	// a writer to another database, as after a restore, there is the fence alone, and certificates say so.
+	Lock func(ctx context.Context) (release func(), err error)
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 }
@@ -112,7 +116,21 @@ func (o *Options) validate() error {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if _, ok := o.Tiles.(*guarded); o.Lock != nil && !ok {
+		o.Tiles = &guarded{o.Tiles}
+	}
 	return nil
+}
+
+// hold takes the lock where there is one.
+func (o *Options) hold(ctx context.Context) (release func(), err error) {
+	if o.Lock == nil {
+		return func() {}, nil
+	}
+	if release, err = o.Lock(ctx); err != nil {
+		return nil, fmt.Errorf("waiting for the log's lock: %w", err)
+	}
+	return release, nil
 }
 
 // Log writes a log. It is safe for concurrent use; several processes may publish the same log,
@@ -143,6 +161,11 @@ func Create(ctx context.Context, o Options) (*Log, error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("creating the log %q: %w", o.Signer.Name(), err)
 	}
+	release, err := o.hold(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("creating the log %q: %w", o.Signer.Name(), err)
+	}
+	defer release()
 	l := &Log{opts: o, seen: witnessState{sizes: map[string]int64{}}}
 	if err := o.Head.Remember(ctx, 0, emptyRoot); err != nil {
 		return nil, fmt.Errorf("creating the log %q: %w", o.Signer.Name(), err)
@@ -288,6 +311,9 @@ func (l *Log) Tail() []string {
 	return out
 }
 
+// DatabaseLock reports whether only a lock in the database keeps two publishers apart.
+func (l *Log) DatabaseLock() bool { return l.opts.Lock != nil }
+
 // Checkpoint gives the published tree's head, and its bytes as signed.
 func (l *Log) Checkpoint(ctx context.Context) (Checkpoint, []byte, error) {
 	signed, _, err := l.opts.Tiles.Get(ctx, "checkpoint")
@@ -298,8 +324,9 @@ func (l *Log) Checkpoint(ctx context.Context) (Checkpoint, []byte, error) {
 	return c, signed, err
 }
 
-// batch is how many entries are numbered and published at a time.
-const batch = 1024
+// batch is how many entries are numbered and published at a time, at most. Where so many wait the tree
+// ends at a multiple of it, so that full tiles are written and no partial ones that a full one replaces.
+const batch = tileWidth
 
 // Publish makes everything that was written to the head public and returns the size of the public
 // tree: an entry whose index is below it can be seen by anyone. When it fails some of the entries
@@ -311,6 +338,11 @@ const batch = 1024
 func (l *Log) Publish(ctx context.Context) (int64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	release, err := l.opts.hold(ctx)
+	if err != nil {
+		return l.size, err
+	}
+	defer release()
 	for tries := 0; ; {
 		to, err := l.opts.Head.Number(ctx, batch)
 		if err != nil {
@@ -319,7 +351,7 @@ func (l *Log) Publish(ctx context.Context) (int64, error) {
 		if to == l.size {
 			return l.size, l.cosignLate(ctx)
 		}
-		to = min(to, l.size+batch)
+		to = min(to, (l.size/batch+1)*batch)
 		err = errRaced
 		if to > l.size {
 			err = l.extend(ctx, to)

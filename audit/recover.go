@@ -154,6 +154,11 @@ func Recover(ctx context.Context, o Options, head Adopter, r RecoverOptions) (Re
 	if err := o.validate(); err != nil {
 		return Recovered{}, err
 	}
+	release, err := o.hold(ctx)
+	if err != nil {
+		return Recovered{}, fmt.Errorf("recovering: %w", err)
+	}
+	defer func() { release() }()
 	// First of all, writers of the old timeline are shut out: what they have published by then is adopted,
 	// and nothing comes after it.
 	var b [16]byte
@@ -208,6 +213,8 @@ func Recover(ctx context.Context, o Options, head Adopter, r RecoverOptions) (Re
 	if err != nil {
 		return out, fmt.Errorf("recovering: %w", err)
 	}
+	release() // publishing takes it itself
+	release = func() {}
 	if _, err = l.Publish(ctx); errors.Is(err, ErrClosed) {
 		err = nil // what the recovery says goes into the next shard
 	}

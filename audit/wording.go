@@ -72,6 +72,9 @@ func (v Verdict) Limits() []string {
 		"Times are the operator's own clock, but for those in the cosignatures of witnesses.",
 		"Issuer, contact, place, residuals and the time of issue are stated by the issuer, and proved by nothing.",
 	}
+	if v.Intent.Intent.LogLock != "" {
+		out = append(out, "The log's store ignores conditions on writing: that nobody wrote over the log at the same time was seen to by a lock in the operator's "+v.Intent.Intent.LogLock+" alone.")
+	}
 	if v.Verification == nil {
 		out = append(out, "No second look at the store is included: nobody took one, or the issuer left it out.")
 	}

@@ -83,6 +83,9 @@ func (r *Runner) intentLeaf(ctx context.Context, a earshot.Action) (earshot.Leaf
 		}
 	}
 	in.Spans = fewSpans(in.Spans)
+	if r.o.Log.DatabaseLock() {
+		in.LogLock = "database"
+	}
 	e.Intent = in
 	return e.Leaf()
 }

@@ -87,6 +87,9 @@ type LogConfig struct {
 	Trust         string `yaml:"trust"`
 	Strict        bool   `yaml:"strict"`
 	MaxUncosigned string `yaml:"max_uncosigned"`
+	// Lock is store, where conditional writes keep two publishers apart, or database, for stores that
+	// ignore conditions; certificates say so then.
+	Lock string `yaml:"lock"`
 
 	retain, uncosigned time.Duration
 }
@@ -163,6 +166,8 @@ func (c *Config) check() error {
 		return errors.New("store: embedded and endpoint exclude one another")
 	case c.Log.Origin == "":
 		return errors.New("log.origin is missing: a name of your own for the log, such as example.org/earshot/2026")
+	case c.Log.Lock != "" && c.Log.Lock != "store" && c.Log.Lock != "database":
+		return fmt.Errorf("log.lock: %q is neither store nor database", c.Log.Lock)
 	case c.Workers < 0 || c.Workers > 256:
 		return fmt.Errorf("workers: %d is not between 1 and 256", c.Workers)
 	}
@@ -332,6 +337,9 @@ func (a *app) openRest(ctx context.Context, i *installation, by earshot.Principa
 	if err != nil {
 		return err
 	}
+	if err := i.probe(ctx, o.Tiles); err != nil {
+		return err
+	}
 	i.log, err = audit.Open(ctx, o)
 	if errors.Is(err, fs.ErrNotExist) && i.shard.N > 0 { // we died between closing a shard and opening the next
 		i.log, err = audit.Create(ctx, o)
@@ -391,7 +399,7 @@ func (a *app) openKeys(ctx context.Context, i *installation) (o audit.Options, e
 	}
 	return audit.Options{
 		Tiles: tiles, Head: i.db.Head(), Signer: i.keys.Signer, Verifier: i.keys.Verifier, Former: i.keys.Former,
-		Trust: i.trust, Strict: i.cfg.Log.Strict, MaxUncosigned: i.cfg.Log.uncosigned,
+		Trust: i.trust, Strict: i.cfg.Log.Strict, MaxUncosigned: i.cfg.Log.uncosigned, Lock: i.logLock(),
 	}, nil
 }
 

@@ -51,7 +51,7 @@ layout:
 
 type initOptions struct {
 	endpoint, region, origin, bucket string
-	catalog, subjectKeys             string
+	catalog, subjectKeys, lock       string
 	deaf                             bool // no detector: what devices wrote is all there is
 	packs                            []string
 }
@@ -81,6 +81,7 @@ files that the configuration names.`, cobra.ExactArgs(1),
 	c.Flags().StringVar(&o.endpoint, "endpoint", "", "S3 endpoint, such as https://s3.example.org (default: an embedded store)")
 	c.Flags().StringVar(&o.region, "region", "", "the endpoint's region")
 	c.Flags().StringVar(&o.origin, "origin", "earshot.local/log", "name of the log, such as example.org/earshot/2026")
+	c.Flags().StringVar(&o.lock, "log-lock", "", "database: for a store that ignores If-Match and If-None-Match; every certificate will say so")
 	c.Flags().StringVar(&o.catalog, "catalog", "", "URL of a PostgreSQL database for the catalog (default: an SQLite file)")
 	c.Flags().StringVar(&o.subjectKeys, "subject-keys", "", "URL of another PostgreSQL database, for data subjects' keys")
 	c.Flags().StringVar(&o.bucket, "bucket", "voice", "bucket that the first policies speak of")
@@ -91,6 +92,12 @@ files that the configuration names.`, cobra.ExactArgs(1),
 func (a *app) initialise(ctx context.Context, dir string, o initOptions) error {
 	if (o.catalog == "") != (o.subjectKeys == "") {
 		return fmt.Errorf("%w: --catalog and --subject-keys go together: the keys of data subjects belong in a database that is not backed up with the catalog", errUsage)
+	}
+	if err := audit.CheckOrigin(o.origin); err != nil {
+		return fmt.Errorf("%w: --origin: %w", errUsage, err)
+	}
+	if o.lock != "" && o.lock != "database" {
+		return fmt.Errorf("%w: --log-lock %q: want database, or nothing", errUsage, o.lock)
 	}
 	path := filepath.Join(dir, "earshot.yaml")
 	if _, err := os.Stat(path); err == nil {
@@ -128,6 +135,9 @@ func (a *app) initialise(ctx context.Context, dir string, o initOptions) error {
 		database = fmt.Sprintf("catalog: %q\nsubject_keys: %q", o.catalog, o.subjectKeys)
 	}
 	text := fmt.Sprintf(configTemplate, store, database, o.origin)
+	if o.lock != "" {
+		text = strings.Replace(text, "  # retain:", "  lock: "+o.lock+"\n  # retain:", 1)
+	}
 	if o.deaf {
 		text += "hearing: {detector: none}\n"
 	} else {
@@ -183,9 +193,11 @@ func (a *app) createLog(ctx context.Context, origin string) error {
 	if err != nil {
 		return err
 	}
-	if err := audit.Probe(ctx, tiles); err != nil {
-		return err
+	if i.cfg.Log.Lock != "database" {
+		if err := audit.Probe(ctx, tiles); err != nil {
+			return err
+		}
 	}
-	_, err = audit.Create(ctx, audit.Options{Tiles: tiles, Head: i.db.Head(), Signer: i.keys.Signer, Verifier: i.keys.Verifier})
+	_, err = audit.Create(ctx, audit.Options{Tiles: tiles, Head: i.db.Head(), Signer: i.keys.Signer, Verifier: i.keys.Verifier, Lock: i.logLock()})
 	return err
 }

@@ -45,12 +45,14 @@ func (a *app) serve(ctx context.Context, i *installation, addr string) error {
 	if err != nil {
 		return err
 	}
-	tiles, err := i.tiles(ctx)
-	if err != nil {
-		return err
-	}
-	if err := audit.Probe(ctx, tiles); err != nil {
-		return err
+	if i.cfg.Log.Lock != "database" {
+		tiles, err := i.tiles(ctx)
+		if err == nil {
+			err = audit.Probe(ctx, tiles)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	watch := &watching{i: i}
 	o := schedule.Options{Runner: runner, Catalog: i.db, Policies: i.policies, Logger: a.logger()}
