@@ -268,13 +268,13 @@ func (w *world) ended(run earshot.RunID, subject earshot.SubjectID) {
 	if found != 2 {
 		w.tb.Errorf("with the key %d entries were found, want 2", found)
 	}
-	if err := p.runner.ForgetKey(w.tb.Context(), subject); err != nil {
+	if _, err := p.runner.ForgetKey(w.tb.Context(), subject); err != nil {
 		w.tb.Fatal(err)
 	}
 	if _, err := p.runner.SubjectTagger(w.tb.Context(), subject); !errors.Is(err, retention.ErrNoKey) {
 		w.tb.Errorf("after the key was destroyed: %v, want ErrNoKey", err)
 	}
-	if err := p.runner.ForgetKey(w.tb.Context(), subject); !errors.Is(err, retention.ErrNoKey) {
+	if _, err := p.runner.ForgetKey(w.tb.Context(), subject); !errors.Is(err, retention.ErrNoKey) {
 		w.tb.Errorf("destroying it twice: %v, want ErrNoKey", err)
 	}
 	if len(w.entries(audit.KindKeyGone)) != 1 {

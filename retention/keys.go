@@ -8,26 +8,35 @@ import (
 
 	"earshot"
 	"earshot/audit"
+	"earshot/storage/catalog"
 )
 
 // ErrNoKey means: the data subject has no key. It was destroyed, or no entry speaks of the subject.
 var ErrNoKey = errors.New("the data subject has no key: it was destroyed, or no entry of the log speaks of the subject")
 
 // ForgetKey destroys the key behind a data subject's tags, after an entry that says so: from then on
-// nobody can tell which entries of the log speak of that person. The inventories are taken anew before,
-// while what has gone can still be explained.
-func (r *Runner) ForgetKey(ctx context.Context, subject earshot.SubjectID) error {
-	if _, err := r.SubjectTagger(ctx, subject); err != nil {
-		return err
+// nobody can tell by the log which entries speak of that person. The inventories are taken anew before,
+// while what has gone can still be explained, and the catalog no longer says whose recordings its actions
+// were about; scrubbed is false where it goes on saying so, since recordings of the person are there or
+// a run that has to do with them is not over. Called again it is [ErrNoKey], and scrubs what was left.
+func (r *Runner) ForgetKey(ctx context.Context, subject earshot.SubjectID) (scrubbed bool, err error) {
+	if _, err := r.SubjectTagger(ctx, subject); errors.Is(err, ErrNoKey) { // what was left to do then?
+		return r.scrub(ctx, subject) == nil, err
+	} else if err != nil {
+		return false, err
 	}
 	if err := r.reconcileAll(ctx); err != nil {
-		return err
+		return false, err
 	}
 	if _, err := r.sayKey(ctx, audit.KindKeyGone, subject, ""); err != nil {
-		return err
+		return false, err
 	}
-	_, err := r.o.SubjectKeys.Destroy(ctx, subject)
-	return err
+	scrubErr := r.scrub(ctx, subject)
+	if scrubErr != nil && !errors.Is(scrubErr, catalog.ErrStale) {
+		return false, scrubErr
+	}
+	_, err = r.o.SubjectKeys.Destroy(ctx, subject)
+	return scrubErr == nil && err == nil, err
 }
 
 // reconcileAll brings the inventories up to date. What it finds amiss it has written down.

@@ -58,7 +58,7 @@ func TestAHoldThatARestoreLostStopsEverythingUntilAPersonHasLooked(t *testing.T)
 			if _, err := p.runner.PlaceHold(t.Context(), hold); err != nil {
 				t.Fatal(err)
 			}
-			if err := p.runner.ForgetKey(t.Context(), "s2"); err != nil {
+			if _, err := p.runner.ForgetKey(t.Context(), "s2"); err != nil {
 				t.Fatal(err)
 			}
 			p.stop()

@@ -235,8 +235,54 @@ func TestWhatVanishedBeforeTheFirstInventoryIsFound(t *testing.T) {
 // TestForgettingSomebodyLeavesNothingUnexplained: the inventory is taken before the key goes.
 func TestForgettingSomebodyLeavesNothingUnexplained(t *testing.T) {
 	w, p, _ := acted(t)
-	if err := p.runner.ForgetKey(t.Context(), "s1"); err != nil {
+	if _, err := p.runner.ForgetKey(t.Context(), "s1"); err != nil {
 		t.Fatal(err)
 	}
 	w.reconcile(p, 0)
+}
+
+// TestWhoIsForgottenIsNotNamedByTheCatalog, once nothing of theirs is there.
+func TestWhoIsForgottenIsNotNamedByTheCatalog(t *testing.T) {
+	for name, left := range map[string]bool{"nothingIsLeft": false, "somethingIsThere": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, storagetest.Embedded(t), true, false)
+			w.record("Anneliese", "old", 400, 300)
+			if left {
+				w.record("Anneliese", "new", 5, 50)
+			}
+			p := w.mustStart()
+			defer p.stop()
+			planned, err := p.plan(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := p.runner.Apply(t.Context(), planned.Run.ID); err != nil {
+				t.Fatal(err)
+			}
+			scrubbed, err := p.runner.ForgetKey(t.Context(), "Anneliese")
+			if err != nil || scrubbed == left {
+				t.Fatalf("scrubbed %v, %v", scrubbed, err)
+			}
+			p.stop()
+			db := w.raw()
+			defer db.Close()
+			if _, err := db.ExecContext(t.Context(), "pragma wal_checkpoint(truncate)"); err != nil {
+				t.Fatal(err)
+			}
+			text, err := os.ReadFile(w.db())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if named := bytes.Contains(text, []byte("Anneliese")); named != left {
+				t.Errorf("the catalog names the person: %v", named)
+			}
+			lists, err := filepath.Glob(filepath.Join(w.inventory(), "*"))
+			if err != nil || len(lists) == 0 {
+				t.Error(lists, err)
+			}
+			q := w.mustStart()
+			defer q.stop()
+			w.reconcile(q, 0)
+		})
+	}
 }

@@ -278,19 +278,26 @@ others. That it was handed out, and to whom, is an entry of the log (by tag).`, 
 
 func newSubjectForget(a *app) *cobra.Command {
 	return command("forget ID", "Destroy the key behind a data subject's entries in the log",
-		`From then on nobody can tell which entries of the log speak of that person, not even with the log and the catalog
-in hand. Do it when the answers to the person's requests have been given: certificates that were drawn stay valid, and
-new ones can no longer be tied to the person. It cannot be undone.`, cobra.ExactArgs(1),
+		`From then on nobody can tell by the log which entries speak of that person. The catalog no longer says either whose
+recordings its actions were about, once none of the person's are there: as long as there are (and until the next scan has
+missed those that went) the catalog must know whose they are, and call this again afterwards. Backups of the catalog from
+before still say it. Do it when the answers to the person's requests have been given: certificates that were drawn stay
+valid, and new ones can no longer be drawn. It cannot be undone.`, cobra.ExactArgs(1),
 		func(cmd *cobra.Command, args []string) error {
 			i, err := a.open(cmd.Context())
 			if err != nil {
 				return err
 			}
 			defer i.close()
-			if err := i.runner.ForgetKey(cmd.Context(), earshot.SubjectID(args[0])); err != nil {
+			scrubbed, err := i.runner.ForgetKey(cmd.Context(), earshot.SubjectID(args[0]))
+			if err != nil && !(scrubbed && errors.Is(err, retention.ErrNoKey)) {
 				return err
 			}
-			a.say("the key is destroyed")
+			if scrubbed {
+				a.say("the key is destroyed, and nothing in the catalog names the person")
+			} else {
+				a.say("the key is destroyed; the catalog goes on naming the person: recordings of theirs are there, or a run that has to do with them is not over")
+			}
 			return nil
 		})
 }
