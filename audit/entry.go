@@ -50,6 +50,16 @@ const (
 	KindVerification Kind = "verification"
 )
 
+// Kinds lists all kinds of entry, those of other packages too.
+func Kinds() []Kind {
+	return []Kind{
+		KindGenesis, KindPolicy, KindPlanned, KindApproval, KindIntent, KindOutcome, KindSkip, KindFinished, KindHold, KindLift,
+		KindRequest, "request_extended", KindClosed, "subject_changed", "subject_readmitted", "subject_scrubbed", KindAccess,
+		KindVerification, KindInventory, KindReconcile, KindGap, KindOrphan, KindRecovered, KindReviewed, KindRotation, KindClosing,
+		KindDisclosed, KindKeyGone, KindRead, KindExport,
+	}
+}
+
 // Entry is one thing that earshot says. Tags stand for names: see [Tagger].
 type Entry struct {
 	V            int           `json:"v"`  // 1
@@ -194,9 +204,12 @@ type Reconcile struct {
 type Verification struct {
 	OutcomeID string `json:"outcome_id"`
 	Verifier  string `json:"verifier"`
-	Method    string `json:"method"` // list_versions
+	Method    string `json:"method"` // list_versions or list_versions_and_uploads
 	Result    string `json:"result"` // confirmed, contradicted or unknown
 	Left      int    `json:"versions_left"`
+	// Newer counts versions stored after the act, and unfinished uploads: of other objects under the same
+	// names, or of the same ones put back.
+	Newer int `json:"versions_newer,omitempty"`
 }
 
 // RequestNote is a data subject's request that was filed or closed.
@@ -229,6 +242,9 @@ type Plan struct {
 	Delete     int    `json:"delete"`
 	Redact     int    `json:"redact"`
 	Approvals  int    `json:"approvals_needed"`
+	// Inventories are the roots of the last inventories of the buckets; empty where none was taken yet, so
+	// that nothing shows whether the population is complete.
+	Inventories []string `json:"inventory_roots,omitempty"`
 }
 
 // Approval is one person's consent to a digest.

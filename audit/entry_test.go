@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -90,5 +91,30 @@ func TestTagsOfOneNameDifferInEveryEntry(t *testing.T) {
 	}
 	if _, err := audit.NewTagger(make([]byte, 16)); err == nil {
 		t.Error("a short key was taken")
+	}
+}
+
+// TestTheFormatNamesAllKinds, and no others.
+func TestTheFormatNamesAllKinds(t *testing.T) {
+	text, err := os.ReadFile("FORMAT.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, row, ok := strings.Cut(string(text), "| `kind` | ")
+	row, _, _ = strings.Cut(row, " |")
+	if !ok {
+		t.Fatal("FORMAT.md has no row of kinds")
+	}
+	var want, got []string
+	for _, k := range audit.Kinds() {
+		want = append(want, string(k))
+	}
+	for _, k := range strings.Fields(row) {
+		got = append(got, strings.Trim(k, "`"))
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("FORMAT.md has %v\nwant %v", got, want)
 	}
 }

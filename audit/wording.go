@@ -59,8 +59,12 @@ func (v Verdict) Second() string {
 		return ""
 	}
 	s := v.Verification.Verification
-	return fmt.Sprintf("At %s the verifier %s looked at the store (%s): %s, %d version(s) left.",
+	text := fmt.Sprintf("At %s the verifier %s looked at the store (%s): %s, %d version(s) left.",
 		v.Verification.Time().Format("2006-01-02 15:04:05 MST"), s.Verifier, s.Method, s.Result, s.Left)
+	if s.Newer > 0 {
+		text += fmt.Sprintf(" %d object(s) or upload(s) under the same names are newer than the act.", s.Newer)
+	}
+	return text
 }
 
 // Limits say what the certificate does not say.

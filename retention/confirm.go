@@ -2,6 +2,7 @@ package retention
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"earshot"
@@ -105,35 +106,38 @@ func (r *Runner) confirm(ctx context.Context, a earshot.Action, b *storage.Bucke
 			keys = append(keys, c.ID.Key)
 		}
 	}
-	left, result := 0, "confirmed"
+	left, newer, result, method := 0, 0, confirmed, "list_versions_and_uploads"
 	for i, key := range keys {
-		versions, err := b.Versions(ctx, key)
+		versions, uploads, err := see(ctx, b, key)
+		if errors.Is(err, errNoUploads) {
+			method, err = "list_versions", nil
+		}
 		if err != nil {
-			result = "unknown"
+			result = unknown
 			break
 		}
-		// What was stored after the act is not the act's to answer for.
-		versions = slices.DeleteFunc(versions, func(v storage.Version) bool { return v.StoredAt.After(a.SettledAt) })
-		left += len(versions)
+		// What was stored after the act is not the act's to answer for; it is counted apart.
+		before := slices.DeleteFunc(slices.Clone(versions), func(v storage.Version) bool { return v.StoredAt.After(a.SettledAt) })
+		left, newer = left+len(before), newer+len(versions)-len(before)+uploads
 		allowed := 0
 		if i == 0 && a.Decision.Disposition == earshot.Redact {
 			allowed = 1
 		}
-		if len(versions) > allowed {
-			result = "contradicted"
+		if len(before) > allowed {
+			result = contradicted
 		}
 	}
 	n, err := r.leftOfCopies(ctx, a, copies)
 	switch left += n; {
 	case n > 0:
-		result = "contradicted"
-	case err != nil && result == "confirmed":
-		result = "unknown"
+		result = contradicted
+	case err != nil && result == confirmed:
+		result = unknown
 	}
 	switch result {
-	case "confirmed":
+	case confirmed:
 		out.Confirmed++
-	case "unknown":
+	case unknown:
 		out.Unknown++
 	default:
 		out.Contradicted++
@@ -143,6 +147,21 @@ func (r *Runner) confirm(ctx context.Context, a earshot.Action, b *storage.Bucke
 	e.ID = verificationID(a, verifier, result)
 	e.Actor = r.o.Tagger.Actor(e.ID, r.o.By)
 	e.Run = string(a.Run)
-	e.Verification = &audit.Verification{OutcomeID: OutcomeID(a), Verifier: verifier, Method: "list_versions", Result: result, Left: left}
+	e.Verification = &audit.Verification{OutcomeID: OutcomeID(a), Verifier: verifier, Method: method, Result: result, Left: left, Newer: newer}
 	return e.Leaf()
+}
+
+// errNoUploads: who looks may not list unfinished uploads.
+var errNoUploads = errors.New("unfinished uploads could not be listed")
+
+// see lists the versions of a key and counts its unfinished uploads. With credentials that may not list
+// those it gives the versions, and errNoUploads.
+func see(ctx context.Context, b *storage.Bucket, key string) (versions []storage.Version, uploads int, err error) {
+	if p, err := b.Present(ctx, key); err == nil {
+		return p.Versions, p.Uploads, nil
+	}
+	if versions, err = b.Versions(ctx, key); err == nil {
+		err = errNoUploads
+	}
+	return versions, 0, err
 }

@@ -119,7 +119,7 @@ func (r *Runner) plannedLeaf(run earshot.Run, deletes, redacts int) (earshot.Lea
 	e.Policy = &audit.Policy{Name: run.Policy, SHA256: run.PolicyDigest.String()}
 	e.Plan = &audit.Plan{
 		AsOf: run.AsOf.UnixMicro(), Digest: run.Digest.String(), Considered: run.Considered, Kept: run.Kept, Held: run.Held,
-		ForReview: run.ForReview, Delete: deletes, Redact: redacts, Approvals: run.ApprovalsNeeded,
+		ForReview: run.ForReview, Delete: deletes, Redact: redacts, Approvals: run.ApprovalsNeeded, Inventories: r.inventoryRoots(),
 	}
 	return e.Leaf()
 }

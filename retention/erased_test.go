@@ -208,7 +208,7 @@ func TestNothingIsLeftOfAnErasedPerson(t *testing.T) {
 	if err != nil || !closed.Scrubbed || closed.Refused != "" || len(closed.Closed) != 1 {
 		t.Fatalf("%+v, %v", closed, err)
 	}
-	if err := p.runner.ForgetKey(t.Context(), subject); err != nil {
+	if _, err := p.runner.ForgetKey(t.Context(), subject); err != nil {
 		t.Fatal(err)
 	}
 	p.stop()
@@ -228,7 +228,7 @@ func TestNothingIsLeftOfAnErasedPerson(t *testing.T) {
 	if again, err := p.runner.CloseRequests(t.Context(), subject); err != nil || !again.Scrubbed {
 		t.Errorf("closing again: %+v, %v", again, err)
 	}
-	if err := p.runner.ForgetKey(t.Context(), subject); err != nil {
+	if _, err := p.runner.ForgetKey(t.Context(), subject); err != nil {
 		t.Error(err)
 	}
 	p.stop()

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"earshot"
 	"earshot/audit"
@@ -111,10 +112,23 @@ func TestASecondLookConfirmsOrContradicts(t *testing.T) {
 	if again, err := p.runner.Confirm(t.Context(), planned.Run.ID, w.store(nil), "other"); err != nil || again.Confirmed != 2 {
 		t.Errorf("%+v, %v", again, err)
 	}
-	if es := w.entries(audit.KindVerification); len(es) != 2 || es[0].Verification.Result != "confirmed" {
+	if es := w.entries(audit.KindVerification); len(es) != 2 || es[0].Verification.Result != "confirmed" || es[0].Verification.Method != "list_versions_and_uploads" {
 		t.Errorf("%d entries: %+v", len(es), es)
 	}
 	// The same verifier, later: what it says now is in the log too.
+	time.Sleep(1100 * time.Millisecond) // stores tell times in whole seconds
+	put := w.put(deleted, clip(10), nil)
+	if newer, err := p.runner.Confirm(t.Context(), planned.Run.ID, w.store(nil), "fourth"); err != nil || newer.Confirmed != 2 {
+		t.Errorf("an object that is newer than the act: %+v, %v", newer, err)
+	}
+	counted := 0
+	for _, e := range w.entries(audit.KindVerification) {
+		counted += e.Verification.Newer
+	}
+	if counted != 1 {
+		t.Errorf("%d newer objects are counted, want 1", counted)
+	}
+	w.destroy(put)
 	w.put(deleted, clip(10), nil) // stored before the outcome by the clock of the log: it was never deleted
 	w.now = w.now.AddDate(0, 0, 1)
 	if err := w.settleLater(planned.Run.ID); err != nil {
@@ -128,7 +142,7 @@ func TestASecondLookConfirmsOrContradicts(t *testing.T) {
 	for _, e := range w.entries(audit.KindVerification) {
 		results[e.Verification.Result]++
 	}
-	if results["contradicted"] != 1 || results["confirmed"] != 2 {
+	if results["contradicted"] != 1 || results["confirmed"] != 4 {
 		t.Errorf("in the log: %v", results)
 	}
 	w.verified()

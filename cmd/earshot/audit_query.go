@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,6 +54,12 @@ func (q *query) flags(c *cobra.Command) {
 // prepare reads what the flags say. open gives the installation, for what takes more than the log.
 func (q *query) prepare(ctx context.Context, open func() (*installation, error)) error {
 	q.intents = map[string]bool{}
+	if q.kind != "" && !slices.Contains(audit.Kinds(), audit.Kind(q.kind)) {
+		return fmt.Errorf("%w: --kind %q: there are %s", errUsage, q.kind, strings.Trim(fmt.Sprint(audit.Kinds()), "[]"))
+	}
+	if q.action != "" && q.action != earshot.Delete.String() && q.action != earshot.Redact.String() {
+		return fmt.Errorf("%w: --disposition %q: want delete or redact", errUsage, q.action)
+	}
 	for text, to := range map[*string]*time.Time{&q.since: &q.from, &q.until: &q.to} {
 		if *text == "" {
 			continue
