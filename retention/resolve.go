@@ -37,11 +37,16 @@ func (r *Runner) people(ctx context.Context) (people, error) {
 // hang on: first what the listing and the key tell, then the object's metadata, then what was
 // heard, and what the store protects only where something would be destroyed.
 func (r *Runner) resolve(ctx context.Context, known catalog.Known, p people, at time.Time) (resolved, error) {
+	return r.resolveSeen(ctx, known, nil, p, at)
+}
+
+// resolveSeen is resolve for one whose metadata was read already.
+func (r *Runner) resolveSeen(ctx context.Context, known catalog.Known, seen *storage.Head, p people, at time.Time) (resolved, error) {
 	b, err := r.bucket(ctx, known.Recording.ID.Bucket)
 	if err != nil {
 		return resolved{}, err
 	}
-	out := resolved{known: known}
+	out := resolved{known: known, head: seen}
 	r.layout.describe(&out.known.Recording)
 	r.forget(&out.known)
 	for range 8 { // each turn learns something, and there are not that many things to learn
@@ -252,10 +257,19 @@ func (r *Runner) eventWake(ctx context.Context, b *storage.Bucket, key string) (
 	return voice.Statement{}, voice.ErrSilent
 }
 
-// findCompanions looks which companions a recording has.
-func (r *Runner) findCompanions(ctx context.Context, b *storage.Bucket, key string) ([]earshot.Companion, error) {
+// findCompanions looks which companions a recording has. beside, if not nil, is a look at what lies
+// beside many recordings.
+func (r *Runner) findCompanions(ctx context.Context, b *storage.Bucket, key string, beside *storage.Sweep) ([]earshot.Companion, error) {
 	var out []earshot.Companion
 	for _, c := range r.layout.companionKeys(key) {
+		if beside != nil {
+			if versions := beside.Versions(c.key); len(versions) > 0 && versions[0].Marker {
+				out = append(out, earshot.Companion{Class: c.Class, ID: earshot.RecordingID{Bucket: b.Name(), Key: c.key}})
+			} else if len(versions) > 0 {
+				out = append(out, earshot.Companion{Class: c.Class, ID: versions[0].ID, ETag: versions[0].ETag, Size: versions[0].Size})
+			}
+			continue
+		}
 		head, err := b.Head(ctx, c.key, "")
 		if errors.Is(err, storage.ErrNotFound) {
 			// What lies hidden below a delete marker is a copy too.

@@ -71,6 +71,8 @@ type StoreConfig struct {
 	AccessKey     string `yaml:"access_key"`      // or $EARSHOT_ACCESS_KEY
 	AccessKeyFile string `yaml:"access_key_file"` // a file that holds it
 	SecretKeyFile string `yaml:"secret_key_file"` // a file that holds it, or $EARSHOT_SECRET_KEY
+	// Pace bounds how much is asked of the store, and when.
+	Pace PaceConfig `yaml:"pace"`
 }
 
 // LogConfig says where the log is written.
@@ -183,7 +185,7 @@ func (c *Config) check() error {
 			return fmt.Errorf("log.retain: %w", err)
 		}
 	}
-	if err := c.Hearing.check(); err != nil {
+	if err := errors.Join(c.Hearing.check(), c.Store.Pace.check()); err != nil {
 		return err
 	}
 	_, err := c.layout()
@@ -269,7 +271,7 @@ func (a *app) connectTo(ctx context.Context, c *Config) (*installation, error) {
 	}
 	m := layout.Metadata
 	i.options = storage.Options{
-		Endpoint: c.Store.Endpoint, Region: c.Store.Region,
+		Endpoint: c.Store.Endpoint, Region: c.Store.Region, Pace: c.Store.Pace.pace(),
 		KeepMetadata: append([]string{m.Captured, m.Subject, m.Device, m.Locale, m.Source, m.WakeStart, m.WakeEnd, m.WakeWord, "earshot-*"}, c.KeepMetadata...),
 	}
 	if c.Store.Embedded != "" {

@@ -55,7 +55,7 @@ func (a *app) serve(ctx context.Context, i *installation, addr string) error {
 		}
 	}
 	watch := &watching{i: i}
-	o := schedule.Options{Runner: runner, Catalog: i.db, Policies: i.policies, Logger: a.logger()}
+	o := schedule.Options{Runner: runner, Catalog: i.db, Policies: i.policies, Logger: a.logger(), Quiet: i.cfg.Store.Pace.quiet}
 	if i.cfg.Reconcile != "never" {
 		o.Chores = []schedule.Chore{{Name: "reconcile", Spec: i.cfg.Reconcile, Run: func(ctx context.Context) (string, error) { return watch.reconcile(ctx, runner) }}}
 	}
@@ -174,61 +174,4 @@ func (w *watching) reconcile(ctx context.Context, r *retention.Runner) (string, 
 	w.vanished.Store(sum.Faults())
 	w.last.Store(time.Now().Unix())
 	return fmt.Sprintf("%d appeared, %d went as the log says, %d vanished without an entry, %d changed, %d hidden", sum.Appeared, sum.Explained, sum.Vanished, sum.Changed, sum.Hidden), errors.Join(errs...)
-}
-
-// ServeHTTP writes the figures in the Prometheus text format.
-func (w *watching) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	published, err := w.i.db.Head().Published(r.Context())
-	if err != nil {
-		http.Error(rw, "the catalog does not answer", http.StatusServiceUnavailable)
-		return
-	}
-	now := time.Now()
-	requests, recordings, err := w.i.db.Overdue(r.Context(), now, now.Add(-overdueAfter))
-	if err != nil {
-		http.Error(rw, "the catalog does not answer", http.StatusServiceUnavailable)
-		return
-	}
-	size, at, gap := w.i.log.Witnessed()
-	missing := 0
-	if gap != nil {
-		missing = 1
-	}
-	var since int64
-	if !at.IsZero() {
-		since = at.Unix()
-	}
-	rw.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	for _, m := range []struct {
-		name, help string
-		value      int64
-	}{
-		{"earshot_log_published_entries", "Size of the published log.", published},
-		{"earshot_log_cosigned_entries", "Size of the tree that the quorum of witnesses cosigned last; 0 without witnesses.", size},
-		{"earshot_log_cosigned_timestamp_seconds", "When that was, by the witnesses' clocks; 0 for never.", since},
-		{"earshot_log_cosign_gap", "1 while the newest tree lacks the quorum of witnesses.", int64(missing)},
-		{"earshot_requests_overdue", "Data subjects' requests that are open beyond their deadline.", int64(requests)},
-		{"earshot_recordings_overdue", "Recordings whose date came more than two days ago and that no plan has looked at since.", int64(recordings)},
-		{"earshot_reconcile_vanished_versions", "Object versions that the last reconcile of this process found gone without an entry.", w.vanished.Load()},
-		{"earshot_reconcile_timestamp_seconds", "When this process last reconciled; 0 for never.", w.last.Load()},
-	} {
-		fmt.Fprintf(rw, "# HELP %s %s\n# TYPE %s gauge\n%s %d\n", m.name, m.help, m.name, m.name, m.value)
-	}
-	// A policy that no longer runs does no harm that anybody sees: alert on the age of this.
-	const last = "earshot_policy_last_run_timestamp_seconds"
-	fmt.Fprintf(rw, "# HELP %s When the policy's scheduled run began last; 0 for never.\n# TYPE %s gauge\n", last, last)
-	for _, p := range w.i.policies {
-		if p.Schedule() == "" {
-			continue
-		}
-		at, err := w.i.db.LastRun(r.Context(), p.Name())
-		if err != nil {
-			return
-		}
-		var seconds int64
-		if !at.IsZero() {
-			seconds = at.Unix()
-		}
-		fmt.Fprintf(rw, "%s{policy=%q} %d\n", last, p.Name(), seconds)
-	}
 }

@@ -234,6 +234,16 @@ func (d *DB) Settle(ctx context.Context, now int64, batch ...Transition) error {
 				continue
 			}
 			id := t.Action.Recording.ID
+			switch t.Action.State {
+			case earshot.ActionFailed:
+				err = failed(ctx, tx, now, id, t.Action.Recording.ETag, t.Action.Why)
+			case earshot.ActionDone:
+				err = succeeded(ctx, tx, id)
+			case earshot.ActionPlanned, earshot.ActionIntended, earshot.ActionSkipped:
+			}
+			if err != nil {
+				return err
+			}
 			switch k := t.Effect.Known; {
 			case t.Effect.Gone:
 				_, err = tx.ExecContext(ctx, "update recordings set gone_at = $1, facts = '', disposition = 'deleted', reason = '' where bucket = $2 and key = $3", now, id.Bucket, id.Key)
