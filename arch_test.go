@@ -27,6 +27,7 @@ func TestImportRule(t *testing.T) {
 		"voice/ear":          {"", "voice", "voice/pcm"},
 		"retention/schedule": {"policies", "retention", "storage/catalog"},
 		"retention/work":     {"", "retention"},
+		"retention/notify":   {"", "storage/catalog"},
 	}
 	for _, p := range below {
 		allowed[p] = []string{""}

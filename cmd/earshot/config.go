@@ -47,6 +47,8 @@ type Config struct {
 	Spool     string       `yaml:"spool"`   // folder for sound under redaction; default the system's
 	Workers   int          `yaml:"workers"` // recordings handled at once; default 8
 	Layout    LayoutConfig `yaml:"layout"`
+	// Scan is how the catalog is kept up to date between full scans.
+	Scan ScanConfig `yaml:"scan"`
 	// KeepMetadata lists further user metadata that survives a redaction, besides the names in
 	// layout.metadata. A trailing * stands for any ending.
 	KeepMetadata []string `yaml:"keep_metadata"`
@@ -183,7 +185,7 @@ func (c *Config) check() error {
 			return fmt.Errorf("log.retain: %w", err)
 		}
 	}
-	if err := c.Hearing.check(); err != nil {
+	if err := errors.Join(c.Hearing.check(), c.Scan.check(c.dir)); err != nil {
 		return err
 	}
 	_, err := c.layout()
@@ -370,6 +372,7 @@ func (a *app) newRunner(i *installation, by earshot.Principal) (*retention.Runne
 	}
 	o := retention.Options{
 		Ear: hears, Store: i.store, Catalog: i.db, Log: i.log, Tagger: i.keys.Tagger, SubjectKeys: i.subjects, Policies: i.policies, Layout: layout, Inventory: i.cfg.Inventory,
+		Recent: i.cfg.Scan.recent, FullEvery: i.cfg.Scan.full,
 		By: by, Producer: "earshot/" + version(), Spool: i.cfg.Spool, Workers: i.cfg.Workers, Logger: a.logger(), Progress: a.progress(),
 	}
 	i.wake(&o)

@@ -14,6 +14,7 @@ import (
 	"earshot"
 	"earshot/audit"
 	"earshot/retention"
+	"earshot/retention/notify"
 	"earshot/retention/schedule"
 
 	"github.com/spf13/cobra"
@@ -24,7 +25,8 @@ func newServe(a *app) *cobra.Command {
 	c := command("serve", "Run the policies' schedules, with health and readiness endpoints",
 		`Each policy's run scans, plans and, where no approval is needed, applies. A run that was missed while earshot
 was down is made up for at once. GET /healthz tells that the process lives, /readyz that store, catalog and log
-answer, /schedule when each policy runs next.`, cobra.NoArgs,
+answer, /schedule when each policy runs next. POST /events takes what S3 and MinIO tell of objects that came or went
+(scan.webhook_token_file); the keys are looked at afresh.`, cobra.NoArgs,
 		func(cmd *cobra.Command, _ []string) error {
 			i, err := a.open(cmd.Context())
 			if err != nil {
@@ -63,6 +65,12 @@ func (a *app) serve(ctx context.Context, i *installation, addr string) error {
 	if err != nil {
 		return err
 	}
+	inbox, deaf, err := a.events(ctx, i, runner)
+	if err != nil {
+		return err
+	}
+	defer deaf()
+	watch.inbox = inbox
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return fmt.Errorf("listening on %s: %w", addr, err)
@@ -102,6 +110,9 @@ func endpoints(i *installation, s *schedule.Schedule, watch *watching) http.Hand
 		_ = json.NewEncoder(w).Encode(s.Status(r.Context()))
 	})
 	mux.Handle("GET /metrics", watch)
+	if watch.inbox != nil {
+		mux.Handle("POST /events", watch.inbox.Handler())
+	}
 	return mux
 }
 
@@ -121,6 +132,7 @@ func (i *installation) ready(w http.ResponseWriter, r *http.Request) {
 // watching keeps the figures that an operator is woken by.
 type watching struct {
 	i        *installation
+	inbox    *notify.Inbox // nil where nothing is told of what came
 	vanished atomic.Int64
 	last     atomic.Int64 // seconds since 1970 of the last reconcile
 }
@@ -199,10 +211,16 @@ func (w *watching) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		since = at.Unix()
 	}
 	rw.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	var looked, unlooked int64
+	if w.inbox != nil {
+		looked, unlooked = w.inbox.Looked(), w.inbox.Missed()
+	}
 	for _, m := range []struct {
 		name, help string
 		value      int64
 	}{
+		{"earshot_events_followed", "Keys that this process looked at because the store told of them.", looked},
+		{"earshot_events_missed", "Keys that the store told of and that could not be looked at; the next listing makes up for them.", unlooked},
 		{"earshot_log_published_entries", "Size of the published log.", published},
 		{"earshot_log_cosigned_entries", "Size of the tree that the quorum of witnesses cosigned last; 0 without witnesses.", size},
 		{"earshot_log_cosigned_timestamp_seconds", "When that was, by the witnesses' clocks; 0 for never.", since},

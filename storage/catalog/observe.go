@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,12 @@ type Page struct {
 	Recordings     []earshot.Recording
 	// Stem gives the part of a key that companions are found by; nil where there are none.
 	Stem func(key string) string
+	// AsOf is when the store was asked, or the moment that an inventory tells of. What the catalog knows
+	// to have been stored since is left as it is. Zero: nothing has been stored since.
+	AsOf time.Time
+	// Lacking, if not nil, says that the page tells of a time long past, such as an inventory: what it
+	// lacks is not gone for that, but named here, and what went since AsOf does not come back by it.
+	Lacking *[]string
 	// Range is the stretch of a scan that the page belongs to, with its lease prolonged.
 	Range *Range
 	ends  bool // the page reaches the stretch's end: Through is that
@@ -66,34 +73,8 @@ func (d *DB) Observe(ctx context.Context, page Page, now time.Time) (o Observed,
 		if err != nil {
 			return err
 		}
-		var fresh []earshot.Recording
-		for _, r := range p.Recordings {
-			k, ok := known[r.ID.Key]
-			delete(known, r.ID.Key)
-			switch {
-			case ok && k.busy:
-				o.Same++
-			case ok && !k.gone && k.etag == r.ETag && k.size == r.Size && k.stored == r.StoredAt.Unix():
-				o.Same++
-			case ok && !k.gone:
-				o.Changed++
-				fresh = append(fresh, r)
-			default:
-				o.New++
-				fresh = append(fresh, r)
-			}
-		}
-		if err := upsert(ctx, tx, fresh, p.Stem); err != nil {
+		if err := d.compare(ctx, tx, p, known, &o, now); err != nil {
 			return err
-		}
-		for key, k := range known {
-			if k.gone || k.busy {
-				continue
-			}
-			o.Gone++
-			if _, err := tx.ExecContext(ctx, "update recordings set gone_at = $1 where bucket = $2 and key = $3", micros(now), p.Bucket, key); err != nil {
-				return err
-			}
 		}
 		if p.Range == nil {
 			return nil
@@ -106,19 +87,90 @@ func (d *DB) Observe(ctx context.Context, page Page, now time.Time) (o Observed,
 	return o, end, nil
 }
 
-type knownRow struct {
-	etag       string
-	size       int64
-	stored     int64 // seconds: HEAD has no finer ones
-	gone, busy bool
+// compare writes how the page differs from what the catalog has of its keys.
+func (d *DB) compare(ctx context.Context, tx *sql.Tx, p Page, known map[string]knownRow, o *Observed, now time.Time) error {
+	asOf := micros(p.AsOf)
+	var fresh []earshot.Recording
+	for _, r := range p.Recordings {
+		k, ok := known[r.ID.Key]
+		delete(known, r.ID.Key)
+		switch {
+		case ok && k.outlasts(asOf):
+			o.Same++
+		case ok && k.gone != 0 && p.Lacking != nil && k.gone > asOf && micros(r.StoredAt) <= k.gone: // it went since
+			o.Same++
+		case ok && k.gone == 0 && k.etag == r.ETag && k.size == r.Size && fromMicros(k.stored).Unix() == r.StoredAt.Unix():
+			o.Same++
+		case ok && k.gone == 0:
+			o.Changed++
+			fresh = append(fresh, r)
+		default:
+			o.New++
+			fresh = append(fresh, r)
+		}
+	}
+	if err := upsert(ctx, tx, fresh, p.Stem); err != nil {
+		return err
+	}
+	var gone []string
+	for key, k := range known {
+		if k.gone == 0 && !k.outlasts(asOf) {
+			gone = append(gone, key)
+		}
+	}
+	slices.Sort(gone)
+	if p.Lacking != nil {
+		*p.Lacking = gone
+		return nil
+	}
+	o.Gone += len(gone)
+	return markGone(ctx, tx, p.Bucket, gone, now)
 }
+
+// markGone notes that keys of a bucket are no longer in the store.
+func markGone(ctx context.Context, tx *sql.Tx, bucket string, keys []string, now time.Time) error {
+	for part := range slices.Chunk(keys, upsertRows) {
+		list, args := keyList(part, micros(now), bucket)
+		if _, err := tx.ExecContext(ctx, "update recordings set gone_at = $1 where bucket = $2 and key in "+list, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keyList is the text of a list of keys as parameters behind those given, and all of them.
+func keyList(keys []string, before ...any) (string, []any) {
+	var list strings.Builder
+	args := before
+	for i, key := range keys {
+		sep := ","
+		if i == 0 {
+			sep = "("
+		}
+		args = append(args, key)
+		fmt.Fprintf(&list, "%s$%d", sep, len(args))
+	}
+	return list.String() + ")", args
+}
+
+type knownRow struct {
+	etag         string
+	size         int64
+	stored, gone int64 // microseconds; stored may be a whole second, since HEAD has no finer ones
+	busy         bool
+}
+
+// outlasts reports whether the row is left as it is, whatever was seen of the key at that moment: an
+// action is under way for it, or it was stored since.
+func (k knownRow) outlasts(asOf int64) bool { return k.busy || asOf > 0 && k.stored > asOf }
+
+const knownColumns = `select key, etag, size, stored_at, gone_at,
+	exists (select 1 from actions a where a.bucket = r.bucket and a.key = r.key and a.state = 'intended') from recordings r`
 
 // knownRange reads what the catalog has of the page's range. A prefix is a range of keys too:
 // [prefix, prefixEnd).
 func knownRange(ctx context.Context, tx *sql.Tx, p Page) (map[string]knownRow, error) {
-	query := `select key, etag, size, stored_at, gone_at,
-		exists (select 1 from actions a where a.bucket = r.bucket and a.key = r.key and a.state = 'intended')
-		from recordings r where bucket = $1 and key > $2 and key >= $3`
+	query := knownColumns + " where bucket = $1 and key > $2 and key >= $3"
 	args := []any{p.Bucket, p.After, p.Prefix}
 	if !p.Last || p.ends {
 		query += " and key <= $4"
@@ -131,17 +183,18 @@ func knownRange(ctx context.Context, tx *sql.Tx, p Page) (map[string]knownRow, e
 	if err != nil {
 		return nil, err
 	}
+	return readKnown(rows, len(p.Recordings))
+}
+
+func readKnown(rows *sql.Rows, about int) (map[string]knownRow, error) {
 	defer rows.Close()
-	known := make(map[string]knownRow, len(p.Recordings))
+	known := make(map[string]knownRow, about)
 	for rows.Next() {
 		var key string
-		var gone, stored int64
 		var k knownRow
-		if err := rows.Scan(&key, &k.etag, &k.size, &stored, &gone, &k.busy); err != nil {
+		if err := rows.Scan(&key, &k.etag, &k.size, &k.stored, &k.gone, &k.busy); err != nil {
 			return nil, err
 		}
-		k.stored = fromMicros(stored).Unix()
-		k.gone = gone != 0
 		known[key] = k
 	}
 	return known, rows.Err()
