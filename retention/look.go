@@ -2,7 +2,6 @@ package retention
 
 import (
 	"context"
-	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -73,14 +72,4 @@ func (r *Runner) watched(bucket string, keys []string) []string {
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
-}
-
-// Listen streams the keys of a bucket that the store says have come or gone, for Look; see
-// [storage.Bucket.Listen].
-func (r *Runner) Listen(ctx context.Context, bucket string) iter.Seq2[[]string, error] {
-	b, err := r.bucket(ctx, bucket)
-	if err != nil {
-		return func(yield func([]string, error) bool) { yield(nil, err) }
-	}
-	return b.Listen(ctx)
 }

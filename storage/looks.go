@@ -2,10 +2,8 @@ package storage
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
-	"net/url"
 	"strings"
 
 	"earshot"
@@ -53,36 +51,5 @@ func (b *Bucket) Folders(ctx context.Context, prefix string) iter.Seq2[string, e
 		if err := ctx.Err(); err != nil {
 			yield("", err)
 		}
-	}
-}
-
-// Listen streams the keys that the store says have come or gone, as it says so: a hint, after which
-// one looks. Only MinIO can be asked. The stream ends with ctx, or with an error when it breaks; what
-// happens until one listens again is not told.
-func (b *Bucket) Listen(ctx context.Context) iter.Seq2[[]string, error] {
-	return func(yield func([]string, error) bool) {
-		inner, stop := context.WithCancel(ctx)
-		defer stop()
-		events := []string{"s3:ObjectCreated:*", "s3:ObjectRemoved:*"}
-		for said := range b.core.ListenBucketNotification(inner, b.name, "", "", events) {
-			if said.Err != nil {
-				yield(nil, fmt.Errorf("listening to bucket %q: %w", b.name, classify(said.Err)))
-				return
-			}
-			keys := make([]string, 0, len(said.Records))
-			for _, r := range said.Records {
-				if key, err := url.QueryUnescape(r.S3.Object.Key); err == nil && r.S3.Bucket.Name == b.name {
-					keys = append(keys, key)
-				}
-			}
-			if !yield(keys, nil) {
-				return
-			}
-		}
-		err := ctx.Err()
-		if err == nil {
-			err = errors.New("the store ended the stream")
-		}
-		yield(nil, fmt.Errorf("listening to bucket %q: %w", b.name, err))
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"earshot/policies"
@@ -25,8 +24,6 @@ type ScanConfig struct {
 	// WebhookTokenFile holds the secret of those who may send events to POST /events of earshot serve, as
 	// S3 and MinIO write them; or $EARSHOT_WEBHOOK_TOKEN. Without one nobody may.
 	WebhookTokenFile string `yaml:"webhook_token_file"`
-	// Listen names buckets whose events earshot serve asks a MinIO server for.
-	Listen []string `yaml:"listen"`
 
 	recent, full time.Duration
 }
@@ -87,17 +84,12 @@ func (a *app) events(ctx context.Context, i *installation, runner *retention.Run
 		Look: runner.Look, Token: token, Logger: a.logger(),
 		Known: func(bucket string) bool { return slices.Contains(buckets, bucket) },
 	})
-	for _, bucket := range i.cfg.Scan.Listen {
-		if !slices.Contains(buckets, bucket) {
-			return nil, nil, fmt.Errorf("scan.listen: no policy speaks of the bucket %q", bucket)
-		}
-	}
 	// What senders wait for is still followed while the server shuts down.
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	var group sync.WaitGroup
-	group.Go(func() { inbox.Run(inner) })
-	for _, bucket := range i.cfg.Scan.Listen {
-		group.Go(func() { inbox.Follow(ctx, bucket, runner.Listen) })
-	}
-	return inbox, func() { cancel(); group.Wait() }, nil
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		inbox.Run(inner)
+	}()
+	return inbox, func() { cancel(); <-done }, nil
 }

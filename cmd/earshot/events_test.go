@@ -46,69 +46,57 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// TestEventsOfMinIO: a real MinIO tells a real serve what came and went, once by its webhook and once
-// by being listened to; the catalog knows within seconds, without a scan.
+// TestEventsOfMinIO: a real MinIO tells a real serve what came and went; the catalog knows within
+// seconds, without a scan.
 func TestEventsOfMinIO(t *testing.T) {
-	for _, way := range []string{"webhook", "listen"} {
-		t.Run(way, func(t *testing.T) {
-			addr := freeAddress(t)
-			o := storagetest.MinIO(t, "MINIO_NOTIFY_WEBHOOK_ENABLE_x=on", "MINIO_NOTIFY_WEBHOOK_ENDPOINT_x=http://"+addr+"/events", "MINIO_NOTIFY_WEBHOOK_AUTH_TOKEN_x="+eventsToken)
-			t.Setenv("EARSHOT_ACCESS_KEY", o.AccessKey)
-			t.Setenv("EARSHOT_SECRET_KEY", o.SecretKey)
-			store, err := storage.Connect(o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for name, locked := range map[string]bool{"earshot-log": true, "voice": false} {
-				if err := store.MakeBucket(t.Context(), name, true, locked); err != nil {
-					t.Fatal(err)
-				}
-			}
-			a := &app{in: strings.NewReader(""), out: discard{}, err: discard{}, as: "test"}
-			dir := filepath.Join(t.TempDir(), "site")
-			if err := a.initialise(t.Context(), dir, initOptions{deaf: true, endpoint: o.Endpoint, origin: "example.org/log", bucket: "voice"}); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(filepath.Join(dir, "policies", "scale.yaml"), []byte(scalePolicy), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			scan := "scan: {webhook_token_file: token}\n"
-			if way == "listen" {
-				scan = "scan: {listen: [voice]}\n"
-			}
-			appendTo(t, filepath.Join(dir, "earshot.yaml"), scan)
-			if err := os.WriteFile(filepath.Join(dir, "token"), []byte(eventsToken+"\n"), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			i, err := a.open(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer i.close()
-			ctx, stop := context.WithCancel(t.Context())
-			served := make(chan error, 1)
-			go func() { served <- a.serve(ctx, i, addr) }()
-			defer func() {
-				stop()
-				if err := <-served; err != nil {
-					t.Error(err)
-				}
-			}()
-			within(t, "serve answers", func() bool {
-				conn, err := net.Dial("tcp", addr)
-				if err == nil {
-					conn.Close()
-				}
-				return err == nil
-			})
-			if way == "webhook" {
-				notifyBy(t, o, "voice", "arn:minio:sqs::x:webhook")
-			} else {
-				time.Sleep(2 * time.Second) // until MinIO has taken note of who listens
-			}
-			followed(t, store, i.db)
-		})
+	addr := freeAddress(t)
+	o := storagetest.MinIO(t, "MINIO_NOTIFY_WEBHOOK_ENABLE_x=on", "MINIO_NOTIFY_WEBHOOK_ENDPOINT_x=http://"+addr+"/events", "MINIO_NOTIFY_WEBHOOK_AUTH_TOKEN_x="+eventsToken)
+	t.Setenv("EARSHOT_ACCESS_KEY", o.AccessKey)
+	t.Setenv("EARSHOT_SECRET_KEY", o.SecretKey)
+	store, err := storage.Connect(o)
+	if err != nil {
+		t.Fatal(err)
 	}
+	for name, locked := range map[string]bool{"earshot-log": true, "voice": false} {
+		if err := store.MakeBucket(t.Context(), name, true, locked); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a := &app{in: strings.NewReader(""), out: discard{}, err: discard{}, as: "test"}
+	dir := filepath.Join(t.TempDir(), "site")
+	if err := a.initialise(t.Context(), dir, initOptions{deaf: true, endpoint: o.Endpoint, origin: "example.org/log", bucket: "voice"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "policies", "scale.yaml"), []byte(scalePolicy), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	appendTo(t, filepath.Join(dir, "earshot.yaml"), "scan: {webhook_token_file: token}\n")
+	if err := os.WriteFile(filepath.Join(dir, "token"), []byte(eventsToken+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	i, err := a.open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.close()
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- a.serve(ctx, i, addr) }()
+	defer func() {
+		stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	}()
+	within(t, "serve answers", func() bool {
+		conn, err := net.Dial("tcp", addr)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
+	notifyBy(t, o, "voice", "arn:minio:sqs::x:webhook")
+	followed(t, store, i.db)
 }
 
 // followed stores, replaces and removes, and waits for the catalog to know.

@@ -6,15 +6,14 @@
 // arrives: the listing makes up for lost ones. It refuses who does not know the secret, and never
 // repeats keys in answers or log messages.
 //
-// A worked flow: `earshot serve` makes an Inbox with the runner's Look, mounts its Handler at POST
-// /events, and has Follow listen where the store can be listened to (MinIO). Hints are collected for
-// a moment and looked at together; a sender is answered when they have been.
+// A worked flow: `earshot serve` makes an Inbox with the runner's Look and mounts its Handler at POST
+// /events. Hints are collected for a moment and looked at together; a sender is answered when they
+// have been.
 package notify
 
 import (
 	"context"
 	"errors"
-	"iter"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -146,52 +145,5 @@ func (i *Inbox) follow(ctx context.Context, batch []parcel) {
 			}
 		}
 		p.done <- err
-	}
-}
-
-// How long Follow waits before it listens again, at least and at most.
-const (
-	againFirst = time.Second
-	againMost  = time.Minute
-)
-
-// Follow listens to a bucket until ctx ends, again and again: a stream that breaks is begun anew.
-func (i *Inbox) Follow(ctx context.Context, bucket string, listen func(ctx context.Context, bucket string) iter.Seq2[[]string, error]) {
-	wait := againFirst
-	for ctx.Err() == nil {
-		for keys, err := range listen(ctx, bucket) {
-			if err != nil {
-				if ctx.Err() == nil {
-					i.o.Logger.WarnContext(ctx, "listening to the store broke off", "bucket", bucket, "err", err)
-				}
-				break
-			}
-			wait = againFirst
-			hints := make([]Hint, len(keys))
-			for n, key := range keys {
-				hints[n] = Hint{bucket, key}
-			}
-			if err := i.enqueue(ctx, hints); err != nil {
-				return
-			}
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(wait):
-		}
-		wait = min(2*wait, againMost)
-	}
-}
-
-// enqueue hands in hints without waiting for what comes of them; where many wait, it waits for room.
-func (i *Inbox) enqueue(ctx context.Context, hints []Hint) error {
-	if len(hints) == 0 {
-		return nil
-	}
-	select {
-	case i.parcels <- parcel{hints: hints, done: make(chan error, 1)}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

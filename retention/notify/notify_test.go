@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"iter"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"earshot/retention/notify"
 	"earshot/storage/catalog"
@@ -134,37 +131,6 @@ func TestManySendersShareALook(t *testing.T) {
 	running.Wait()
 	if len(l.seen()) != 100 || calls > 10 || i.Looked() != 100 {
 		t.Errorf("%d keys in %d looks, %d counted", len(l.seen()), calls, i.Looked())
-	}
-}
-
-// TestFollowListensAgain: a stream that breaks is begun anew, and what it told is looked at.
-func TestFollowListensAgain(t *testing.T) {
-	l := &looks{}
-	i := start(t, l)
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	streams := 0
-	listen := func(ctx context.Context, _ string) iter.Seq2[[]string, error] {
-		return func(yield func([]string, error) bool) {
-			streams++
-			if !yield([]string{fmt.Sprint(streams)}, nil) {
-				return
-			}
-			if streams < 2 {
-				yield(nil, io.ErrUnexpectedEOF)
-				return
-			}
-			<-ctx.Done()
-		}
-	}
-	done := make(chan struct{})
-	go func() { defer close(done); i.Follow(ctx, "voice", listen) }()
-	for end := time.Now().Add(10 * time.Second); len(l.seen()) < 2 && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-	}
-	stop()
-	<-done
-	if diff := cmp.Diff([]string{"voice/1", "voice/2"}, l.seen()); diff != "" {
-		t.Error(diff)
 	}
 }
 
