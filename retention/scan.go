@@ -26,6 +26,10 @@ type Scanned struct {
 	catalog.Observed
 	Resumed bool `json:"resumed,omitempty"` // a scan that was cut off was taken up again
 	Recent  bool `json:"recent,omitempty"`  // only the folders of recent dates were listed
+	// InventoryOf is when the inventory was made that was read instead of listing; Looked is how many
+	// keys were looked at afresh, since it left open what became of them.
+	InventoryOf time.Time `json:"inventory_of,omitzero"`
+	Looked      int       `json:"looked,omitempty"`
 }
 
 // scanPage is how many recordings go to the catalog at a time.

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"earshot"
-	"earshot/policies"
 	"earshot/retention"
 	"earshot/storage/catalog"
 
@@ -32,16 +31,17 @@ func (a *app) settle(ctx context.Context, i *installation) error {
 
 func newScan(a *app) *cobra.Command {
 	var orphans bool
-	var recent string
+	var how scanKind
 	c := command("scan [POLICY...]", "List the recordings in the scopes of policies into the catalog",
 		`A scan that is cut off goes on where it stopped. Nothing in the store is changed. With --orphans companions whose
 recording is not in the catalog are listed too: transcripts that outlived their clips.
 
 With --recent 2d only the folders of recent days are listed, where the layout has the date in the recordings' keys.
-Nothing is concluded of what is not listed.`, cobra.ArbitraryArgs,
+Nothing is concluded of what is not listed. With --inventory s3://BUCKET/.../manifest.json (or a file) an S3 Inventory report
+is read instead of listing; what it leaves open is looked at afresh, and one that is damaged or older than the last full
+scan is refused whole.`, cobra.ArbitraryArgs,
 		func(cmd *cobra.Command, args []string) error {
-			scan, err := scanOf(recent)
-			if err != nil {
+			if err := how.check(); err != nil {
 				return err
 			}
 			i, err := a.open(cmd.Context())
@@ -52,7 +52,7 @@ Nothing is concluded of what is not listed.`, cobra.ArbitraryArgs,
 			if err := a.settle(cmd.Context(), i); err != nil {
 				return err
 			}
-			found, err := scan(cmd.Context(), i.runner, args...)
+			found, err := how.scan(cmd.Context(), i, args...)
 			for _, s := range found {
 				if err := a.emit(s, func(w io.Writer) {
 					fmt.Fprintf(w, "s3://%s/%s: %d recordings (%d new, %d changed, %d gone), %d other objects left alone\n",
@@ -70,25 +70,10 @@ Nothing is concluded of what is not listed.`, cobra.ArbitraryArgs,
 				})
 			})
 		})
-	c.Flags().StringVar(&recent, "recent", "", "list only what was captured lately, such as 2d, by the dates in the keys")
+	c.Flags().StringVar(&how.recent, "recent", "", "list only what was captured lately, such as 2d, by the dates in the keys")
+	c.Flags().StringVar(&how.inventory, "inventory", "", "read the inventory report of this manifest.json instead of listing")
 	c.Flags().BoolVar(&orphans, "orphans", false, "list companions whose recording is gone")
 	return c
-}
-
-// scanOf chooses the kind of scan.
-func scanOf(recent string) (func(ctx context.Context, r *retention.Runner, names ...string) ([]retention.Scanned, error), error) {
-	if recent == "" {
-		return func(ctx context.Context, r *retention.Runner, names ...string) ([]retention.Scanned, error) {
-			return r.Scan(ctx, names...)
-		}, nil
-	}
-	within, err := policies.ParseLength(recent)
-	if err != nil {
-		return nil, fmt.Errorf("%w: --recent: %w", errUsage, err)
-	}
-	return func(ctx context.Context, r *retention.Runner, names ...string) ([]retention.Scanned, error) {
-		return r.ScanRecent(ctx, within, names...)
-	}, nil
 }
 
 func newPlan(a *app) *cobra.Command {

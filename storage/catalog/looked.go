@@ -33,7 +33,7 @@ func (d *DB) Looked(ctx context.Context, l Look, now time.Time) (o Observed, err
 			if err != nil {
 				return err
 			}
-			some, err := readKnown(rows, len(part))
+			some, _, err := readKnown(rows, len(part))
 			if err != nil {
 				return err
 			}

@@ -48,12 +48,17 @@ func testLooked(t *testing.T, db *catalog.DB) {
 		t.Errorf("a page says of what was stored since: got %+v, want %+v (c/4 gone; c/2 and c/3 newer)", got, want)
 	}
 	lacking := []string{"stale"}
-	page.Lacking, page.Recordings = &lacking, []earshot.Recording{at("c/9", "new", -h)}
-	if got, want := observe(t, db, page), (catalog.Observed{New: 1}); got != want {
-		t.Errorf("a page of the past: got %+v, want %+v", got, want)
+	observe(t, db, catalog.Page{Bucket: "b", Prefix: "d/", Last: true, Recordings: []earshot.Recording{at("d/1", "e", -h), at("d/2", "e", -h), at("d/3", "e", -h)}})
+	page.Lacking, page.Prefix = &lacking, ""
+	page.Recordings = []earshot.Recording{
+		at("c/2", "older", -h), at("c/9", "new", -h), at("d/1", "earlier", -2*h), at("d/2", "later", 0),
+		{ID: earshot.RecordingID{Bucket: "b", Key: "d/3"}, Size: -1}, {ID: earshot.RecordingID{Bucket: "b", Key: "d/4"}, Size: -1},
 	}
-	if diff := cmp.Diff([]string{"c/1"}, lacking); diff != "" {
-		t.Errorf("a page of the past lacks (-want +got):\n%s", diff)
+	if got, want := observe(t, db, page), (catalog.Observed{New: 1, Changed: 1, Same: 2}); got != want {
+		t.Errorf("a page of the past: got %+v, want %+v (c/9 new, d/2 changed; c/2 is newer here, d/3 is known)", got, want)
+	}
+	if diff := cmp.Diff([]string{"c/1", "d/1", "d/4"}, lacking); diff != "" {
+		t.Errorf("a page of the past leaves open (-want +got):\n%s", diff)
 	}
 	if row, err := db.Recording(t.Context(), "b", "c/1"); err != nil || !row.GoneAt.IsZero() {
 		t.Errorf("what a page of the past lacks is gone: %v, %v", row.GoneAt, err)
