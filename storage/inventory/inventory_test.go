@@ -406,3 +406,30 @@ func BenchmarkStage(b *testing.B) {
 		})
 	}
 }
+
+// TestDamagedParquetComesToAnEnd changes some bytes of a good file, again and again: it is read or
+// refused, soon, and for little memory. (The library's LZ4 never came to an end on one of these.)
+func TestDamagedParquetComesToAnEnd(t *testing.T) {
+	seed := parquetFile(t, []parquetRow{{Bucket: "voice", Key: "b", Size: ptr(int64(1)), Modified: ptr(made)}, {Bucket: "voice", Key: "a"}})
+	r := rand.New(rand.NewPCG(1, 2))
+	const files = 3000
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for i := range files {
+		b := bytes.Clone(seed)
+		for range 1 + r.IntN(3) {
+			b[r.IntN(len(b))] = byte(r.IntN(256))
+		}
+		began := time.Now()
+		if s, err := newReport("Parquet", "").add(b).stage(t); err == nil {
+			s.Close()
+		}
+		if d := time.Since(began); d > 5*time.Second {
+			t.Fatalf("file %d took %s", i, d)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if n := (after.TotalAlloc - before.TotalAlloc) / files; n > 4<<20 {
+		t.Errorf("%d bytes were allocated for each file of %d bytes", n, len(seed))
+	}
+}
