@@ -45,6 +45,7 @@ type world struct {
 	copies    map[string][]string
 	said      io.Writer // what earshot logs, besides the test's own log
 	flat      bool      // keys tell nothing of their recordings
+	template  string    // of recordings' keys, if another than the usual one
 	eventLogs []retention.LogLayout
 	ear       retention.Ear
 }
@@ -78,6 +79,9 @@ spec:
 `
 
 func (w *world) layout() retention.Layout {
+	if w.template != "" {
+		return retention.Layout{Recording: w.template}
+	}
 	if w.flat {
 		return retention.Layout{Recording: "clips/{id}.{coding}"}
 	}

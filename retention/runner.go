@@ -46,6 +46,9 @@ type Options struct {
 	// WakeScan, if not nil, is told of a scan that is about to be made, in the same way.
 	WakeScan func(ctx context.Context, s Scope)
 	Lists    int // lists of one scan side by side; default 4
+	// Recent, if not 0, has Refresh list only the folders of that many recent days; FullEvery is how often
+	// it lists everything all the same. Default of the latter: a week.
+	Recent, FullEvery time.Duration
 	// Progress, if not nil, is told how a stage gets on; total is 0 where it is not known.
 	Progress func(stage string, done, total int)
 }
@@ -109,6 +112,9 @@ func New(o Options) (*Runner, error) {
 	}
 	if o.Lists == 0 {
 		o.Lists = 4
+	}
+	if o.FullEvery == 0 {
+		o.FullEvery = 7 * day
 	}
 	if o.Progress == nil {
 		o.Progress = func(string, int, int) {}

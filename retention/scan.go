@@ -25,6 +25,11 @@ type Scanned struct {
 	Other int `json:"other"`
 	catalog.Observed
 	Resumed bool `json:"resumed,omitempty"` // a scan that was cut off was taken up again
+	Recent  bool `json:"recent,omitempty"`  // only the folders of recent dates were listed
+	// InventoryOf is when the inventory was made that was read instead of listing; Looked is how many
+	// keys were looked at afresh, since it left open what became of them.
+	InventoryOf time.Time `json:"inventory_of,omitzero"`
+	Looked      int       `json:"looked,omitempty"`
 }
 
 // scanPage is how many recordings go to the catalog at a time.
@@ -191,7 +196,10 @@ func (l *lister) list(ctx context.Context, rg catalog.Range) error {
 
 // pages lists a stretch and sends it in pages.
 func (l *lister) pages(ctx context.Context, rg catalog.Range, pages chan<- catalog.Page, done <-chan struct{}) error {
-	page := catalog.Page{Bucket: l.scope.Bucket, Prefix: l.scope.Prefix, After: rg.After, Through: rg.After, Stem: l.r.layout.stem}
+	// When a page was asked for is not told. It was after the page before it began to come, since no
+	// request gives more than a page. This is the machine's clock, as the store's is, and not the Runner's.
+	began := time.Now()
+	page := catalog.Page{Bucket: l.scope.Bucket, Prefix: l.scope.Prefix, After: rg.After, Through: rg.After, Stem: l.r.layout.stem, AsOf: began}
 	send := func() bool {
 		select {
 		case pages <- page:
@@ -226,8 +234,8 @@ func (l *lister) pages(ctx context.Context, rg catalog.Range, pages chan<- catal
 			if !send() {
 				return ctx.Err()
 			}
-			page = catalog.Page{Bucket: page.Bucket, Prefix: page.Prefix, After: page.Through, Through: page.Through, Recordings: make([]earshot.Recording, 0, scanPage), Stem: page.Stem}
-			inPage = 0
+			page = catalog.Page{Bucket: page.Bucket, Prefix: page.Prefix, After: page.Through, Through: page.Through, Recordings: make([]earshot.Recording, 0, scanPage), Stem: page.Stem, AsOf: began}
+			inPage, began = 0, time.Now()
 		}
 	}
 	page.Last = true

@@ -46,6 +46,7 @@ layout:
   metadata: {captured: captured-at, subject: subject, device: device, locale: locale, source: source}
 # keep_metadata: [firmware]   # further metadata that survives a redaction
 # workers: 8
+# scan: {recent: 2d, full: 7d}   # scheduled runs list the folders of recent days, and everything once a week
 # listen: 127.0.0.1:8470      # health and readiness of earshot serve
 `
 

@@ -40,6 +40,7 @@ func TestScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmds := storyCommands()
+	cmds["report"] = inStore(writeReport)
 	// runid puts the first run that the last command printed into $RUN.
 	cmds["runid"] = func(ts *testscript.TestScript, _ bool, _ []string) {
 		id := regexp.MustCompile(`run-[0-9TZ]+-[0-9a-f]+`).FindString(ts.ReadFile("stdout"))

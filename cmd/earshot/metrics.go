@@ -40,7 +40,13 @@ func (w *watching) figures(ctx context.Context) ([]figure, error) {
 		missing = 1
 	}
 	load := w.i.store.Load()
+	var looked, unlooked int64
+	if w.inbox != nil {
+		looked, unlooked = w.inbox.Looked(), w.inbox.Missed()
+	}
 	out := []figure{
+		{name: "earshot_events_followed", help: "Keys that this process looked at because the store told of them.", value: float64(looked)},
+		{name: "earshot_events_missed", help: "Keys that the store told of and that could not be looked at; the next listing makes up for them.", value: float64(unlooked)},
 		{name: "earshot_log_published_entries", help: "Size of the published log.", value: float64(published)},
 		{name: "earshot_log_cosigned_entries", help: "Size of the tree that the quorum of witnesses cosigned last; 0 without witnesses.", value: float64(size)},
 		{name: "earshot_log_cosigned_timestamp_seconds", help: "When that was, by the witnesses' clocks; 0 for never.", value: seconds(at)},

@@ -31,10 +31,19 @@ func (a *app) settle(ctx context.Context, i *installation) error {
 
 func newScan(a *app) *cobra.Command {
 	var orphans bool
+	var how scanKind
 	c := command("scan [POLICY...]", "List the recordings in the scopes of policies into the catalog",
 		`A scan that is cut off goes on where it stopped. Nothing in the store is changed. With --orphans companions whose
-recording is not in the catalog are listed too: transcripts that outlived their clips.`, cobra.ArbitraryArgs,
+recording is not in the catalog are listed too: transcripts that outlived their clips.
+
+With --recent 2d only the folders of recent days are listed, where the layout has the date in the recordings' keys.
+Nothing is concluded of what is not listed. With --inventory s3://BUCKET/.../manifest.json (or a file) an S3 Inventory report
+is read instead of listing; what it leaves open is looked at afresh, and one that is damaged or older than the last full
+scan is refused whole.`, cobra.ArbitraryArgs,
 		func(cmd *cobra.Command, args []string) error {
+			if err := how.check(); err != nil {
+				return err
+			}
 			i, err := a.open(cmd.Context())
 			if err != nil {
 				return err
@@ -43,7 +52,7 @@ recording is not in the catalog are listed too: transcripts that outlived their 
 			if err := a.settle(cmd.Context(), i); err != nil {
 				return err
 			}
-			found, err := i.runner.Scan(cmd.Context(), args...)
+			found, err := how.scan(cmd.Context(), i, args...)
 			for _, s := range found {
 				if err := a.emit(s, func(w io.Writer) {
 					fmt.Fprintf(w, "s3://%s/%s: %d recordings (%d new, %d changed, %d gone), %d other objects left alone\n",
@@ -61,6 +70,8 @@ recording is not in the catalog are listed too: transcripts that outlived their 
 				})
 			})
 		})
+	c.Flags().StringVar(&how.recent, "recent", "", "list only what was captured lately, such as 2d, by the dates in the keys")
+	c.Flags().StringVar(&how.inventory, "inventory", "", "read the inventory report of this manifest.json instead of listing")
 	c.Flags().BoolVar(&orphans, "orphans", false, "list companions whose recording is gone")
 	return c
 }

@@ -14,6 +14,7 @@ import (
 	"earshot"
 	"earshot/audit"
 	"earshot/retention"
+	"earshot/retention/notify"
 	"earshot/retention/schedule"
 
 	"github.com/spf13/cobra"
@@ -24,8 +25,18 @@ func newServe(a *app) *cobra.Command {
 	c := command("serve", "Run the policies' schedules, with health and readiness endpoints",
 		`Each policy's run scans, plans and, where no approval is needed, applies. A run that was missed while earshot
 was down is made up for at once. GET /healthz tells that the process lives, /readyz that store, catalog and log
-answer, /schedule when each policy runs next.`, cobra.NoArgs,
+answer, /schedule when each policy runs next. POST /events takes what S3 and MinIO tell of objects that came or went
+(scan.webhook_token_file); the keys are looked at afresh.
+For an installation of several tenants all of them are served, each below /tenants/NAME/, and /metrics names them.`, cobra.NoArgs,
 		func(cmd *cobra.Command, _ []string) error {
+			if site, err := a.site(); err != nil {
+				return err
+			} else if site != nil && a.tenant == "" {
+				if addr == "" {
+					addr = site.Listen
+				}
+				return a.serveAll(cmd.Context(), site, addr)
+			}
 			i, err := a.open(cmd.Context())
 			if err != nil {
 				return err
@@ -40,7 +51,35 @@ answer, /schedule when each policy runs next.`, cobra.NoArgs,
 	return c
 }
 
+// serve serves one installation.
 func (a *app) serve(ctx context.Context, i *installation, addr string) error {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("listening on %s: %w", addr, err)
+	}
+	var server *http.Server
+	failed := make(chan error, 1)
+	err = a.serveOne(ctx, i, func(one *served) {
+		server = &http.Server{Handler: one.handler, ReadHeaderTimeout: 5 * time.Second}
+		go func() { failed <- server.Serve(l) }()
+		a.say("earshot serves on http://%s; %d policies are in force", l.Addr(), len(i.policies))
+	})
+	if server == nil {
+		return errors.Join(err, l.Close())
+	}
+	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if serveErr := errors.Join(server.Shutdown(shutdown), <-failed); serveErr != nil && !errors.Is(serveErr, http.ErrServerClosed) {
+		err = errors.Join(err, serveErr)
+	}
+	if errors.Is(err, context.Canceled) {
+		return nil // asked to stop
+	}
+	return err
+}
+
+// serveOne runs the schedules of an installation until ctx ends; up is told when it is ready to be asked.
+func (a *app) serveOne(ctx context.Context, i *installation, up func(*served)) error {
 	runner, err := a.newRunner(i, earshot.Principal{Kind: earshot.Service, Name: "earshot serve"})
 	if err != nil {
 		return err
@@ -63,13 +102,12 @@ func (a *app) serve(ctx context.Context, i *installation, addr string) error {
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", addr)
+	inbox, deaf, err := a.events(ctx, i, runner)
 	if err != nil {
-		return fmt.Errorf("listening on %s: %w", addr, err)
+		return err
 	}
-	server := &http.Server{Handler: endpoints(i, s, watch), ReadHeaderTimeout: 5 * time.Second}
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(l) }()
+	defer deaf()
+	watch.inbox = inbox
 	ticking, stop := context.WithCancel(ctx)
 	published := make(chan struct{})
 	go func() {
@@ -80,17 +118,8 @@ func (a *app) serve(ctx context.Context, i *installation, addr string) error {
 		stop()
 		<-published
 	}()
-	a.say("earshot serves on http://%s; %d policies are in force", l.Addr(), len(i.policies))
-	err = s.Run(ctx)
-	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	if serveErr := errors.Join(server.Shutdown(shutdown), <-failed); serveErr != nil && !errors.Is(serveErr, http.ErrServerClosed) {
-		err = errors.Join(err, serveErr)
-	}
-	if errors.Is(err, context.Canceled) {
-		return nil // asked to stop
-	}
-	return err
+	up(&served{watch: watch, handler: endpoints(i, s, watch)})
+	return s.Run(ctx)
 }
 
 func endpoints(i *installation, s *schedule.Schedule, watch *watching) http.Handler {
@@ -102,16 +131,23 @@ func endpoints(i *installation, s *schedule.Schedule, watch *watching) http.Hand
 		_ = json.NewEncoder(w).Encode(s.Status(r.Context()))
 	})
 	mux.Handle("GET /metrics", watch)
+	if watch.inbox != nil {
+		mux.Handle("POST /events", watch.inbox.Handler())
+	}
 	return mux
 }
 
-// ready tells whether store, catalog and log answer.
-func (i *installation) ready(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+// answers tells whether store, catalog and log answer.
+func (i *installation) answers(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	_, storeErr := i.store.Bucket(ctx, i.cfg.Log.Bucket)
 	_, logErr := i.log.Publish(ctx)
-	if err := errors.Join(i.db.Ping(ctx), storeErr, logErr); err != nil {
+	return errors.Join(i.db.Ping(ctx), storeErr, logErr)
+}
+
+func (i *installation) ready(w http.ResponseWriter, r *http.Request) {
+	if err := i.answers(r.Context()); err != nil {
 		http.Error(w, "not ready: "+oneLine(err), http.StatusServiceUnavailable)
 		return
 	}
@@ -121,6 +157,7 @@ func (i *installation) ready(w http.ResponseWriter, r *http.Request) {
 // watching keeps the figures that an operator is woken by.
 type watching struct {
 	i        *installation
+	inbox    *notify.Inbox // nil where nothing is told of what came
 	vanished atomic.Int64
 	last     atomic.Int64 // seconds since 1970 of the last reconcile
 }

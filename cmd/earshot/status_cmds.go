@@ -14,6 +14,7 @@ import (
 
 // standing is whether what should have happened by now has.
 type standing struct {
+	Tenant     string           `json:"tenant,omitempty"`
 	At         time.Time        `json:"at"`
 	Requests   int              `json:"requests_overdue"`
 	Recordings int              `json:"recordings_overdue"`
@@ -43,22 +44,40 @@ earshot_policy_last_run_timestamp_seconds).`, cobra.NoArgs,
 			if err != nil {
 				return fmt.Errorf("%w: --grace: %w", errUsage, err)
 			}
-			i, err := a.open(cmd.Context())
+			site, err := a.site()
 			if err != nil {
 				return err
 			}
-			defer i.close()
-			s, err := i.standing(cmd.Context(), time.Now().UTC(), late)
-			if err != nil {
-				return err
+			if site == nil || a.tenant != "" {
+				return a.status(cmd.Context(), late, "")
 			}
-			if err := a.emit(s, func(w io.Writer) { printStanding(w, s) }); err != nil {
-				return err
-			}
-			return s.err()
+			return a.each(site, func(one *app, name string) error { return one.status(cmd.Context(), late, name) })
 		})
 	c.Flags().StringVar(&grace, "grace", "6h", "how long after its time a run may begin")
 	return c
+}
+
+// status tells how an installation stands; tenant is its name, where there are several.
+func (a *app) status(ctx context.Context, late time.Duration, tenant string) error {
+	i, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer i.close()
+	s, err := i.standing(ctx, time.Now().UTC(), late)
+	if err != nil {
+		return err
+	}
+	s.Tenant = tenant
+	if err := a.emit(s, func(w io.Writer) {
+		if tenant != "" {
+			fmt.Fprintf(w, "tenant %s:\n", tenant)
+		}
+		printStanding(w, s)
+	}); err != nil {
+		return err
+	}
+	return s.err()
 }
 
 func (i *installation) standing(ctx context.Context, now time.Time, grace time.Duration) (standing, error) {

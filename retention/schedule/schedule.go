@@ -304,7 +304,7 @@ func (s *Schedule) run(ctx context.Context, policy string) (string, error) {
 			}
 		}
 	}
-	if _, err := r.Scan(ctx, policy); err != nil {
+	if _, err := r.Refresh(ctx, policy); err != nil {
 		return "", err
 	}
 	p, err := r.Plan(ctx, policy)

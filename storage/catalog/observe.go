@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,13 @@ type Page struct {
 	Recordings     []earshot.Recording
 	// Stem gives the part of a key that companions are found by; nil where there are none.
 	Stem func(key string) string
+	// AsOf is when the store was asked, or the moment that an inventory tells of. What the catalog knows
+	// to have been stored since is left as it is. Zero: nothing has been stored since.
+	AsOf time.Time
+	// Lacking, if not nil, says that the page tells of a time long past, such as an inventory: what it
+	// lacks is not gone for that, nor what it tells only in part, or otherwise than a later look, taken
+	// from it, but named here, to be looked at. What went since AsOf does not come back by it.
+	Lacking *[]string
 	// Range is the stretch of a scan that the page belongs to, with its lease prolonged.
 	Range *Range
 	ends  bool // the page reaches the stretch's end: Through is that
@@ -62,38 +70,8 @@ func (d *DB) Observe(ctx context.Context, page Page, now time.Time) (o Observed,
 			}
 		}
 		end = p.Last || p.ends
-		known, err := knownRange(ctx, tx, p)
-		if err != nil {
+		if err := d.compareAll(ctx, tx, p, &o, now); err != nil {
 			return err
-		}
-		var fresh []earshot.Recording
-		for _, r := range p.Recordings {
-			k, ok := known[r.ID.Key]
-			delete(known, r.ID.Key)
-			switch {
-			case ok && k.busy:
-				o.Same++
-			case ok && !k.gone && k.etag == r.ETag && k.size == r.Size && k.stored == r.StoredAt.Unix():
-				o.Same++
-			case ok && !k.gone:
-				o.Changed++
-				fresh = append(fresh, r)
-			default:
-				o.New++
-				fresh = append(fresh, r)
-			}
-		}
-		if err := upsert(ctx, tx, fresh, p.Stem); err != nil {
-			return err
-		}
-		for key, k := range known {
-			if k.gone || k.busy {
-				continue
-			}
-			o.Gone++
-			if _, err := tx.ExecContext(ctx, "update recordings set gone_at = $1 where bucket = $2 and key = $3", micros(now), p.Bucket, key); err != nil {
-				return err
-			}
 		}
 		if p.Range == nil {
 			return nil
@@ -106,19 +84,137 @@ func (d *DB) Observe(ctx context.Context, page Page, now time.Time) (o Observed,
 	return o, end, nil
 }
 
-type knownRow struct {
-	etag       string
-	size       int64
-	stored     int64 // seconds: HEAD has no finer ones
-	gone, busy bool
+// How much of the catalog is held in memory at a time, and how much a page of the past may leave open.
+const (
+	knownMost   = 10_000
+	lackingMost = 1_000_000
+)
+
+// compareAll compares a page part by part, since the catalog may have any number of rows in its range.
+func (d *DB) compareAll(ctx context.Context, tx *sql.Tx, p Page, o *Observed, now time.Time) error {
+	if p.Lacking != nil {
+		*p.Lacking = nil
+	}
+	rest := p.Recordings
+	for {
+		known, last, err := knownRange(ctx, tx, p)
+		if err != nil {
+			return err
+		}
+		more := len(known) == knownMost
+		n := len(rest)
+		for more && n > 0 && rest[n-1].ID.Key > last {
+			n--
+		}
+		p.Recordings, rest = rest[:n], rest[n:]
+		if err := d.compare(ctx, tx, p, known, o, now); err != nil || !more {
+			return err
+		}
+		if p.Lacking != nil && len(*p.Lacking) > lackingMost {
+			return fmt.Errorf("it lacks more than %d recordings in a row that the catalog has: list the bucket instead", lackingMost)
+		}
+		p.After = last
+	}
 }
 
-// knownRange reads what the catalog has of the page's range. A prefix is a range of keys too:
-// [prefix, prefixEnd).
-func knownRange(ctx context.Context, tx *sql.Tx, p Page) (map[string]knownRow, error) {
-	query := `select key, etag, size, stored_at, gone_at,
-		exists (select 1 from actions a where a.bucket = r.bucket and a.key = r.key and a.state = 'intended')
-		from recordings r where bucket = $1 and key > $2 and key >= $3`
+// compare writes how the page differs from what the catalog has of its keys.
+func (d *DB) compare(ctx context.Context, tx *sql.Tx, p Page, known map[string]knownRow, o *Observed, now time.Time) error {
+	asOf := micros(p.AsOf)
+	past := p.Lacking != nil
+	var fresh []earshot.Recording
+	var doubtful []string
+	for _, r := range p.Recordings {
+		k, ok := known[r.ID.Key]
+		delete(known, r.ID.Key)
+		there := ok && k.gone == 0
+		switch {
+		case ok && k.outlasts(asOf):
+			o.Same++
+		case past && ok && !there && k.gone > asOf && micros(r.StoredAt) <= k.gone: // it went since
+			o.Same++
+		case past && !told(r):
+			if there {
+				o.Same++
+			} else {
+				doubtful = append(doubtful, r.ID.Key)
+			}
+		case there && k.etag == r.ETag && k.size == r.Size && fromMicros(k.stored).Unix() == r.StoredAt.Unix():
+			o.Same++
+		case past && there && k.stored > micros(r.StoredAt): // somebody looked later than the report did
+			doubtful = append(doubtful, r.ID.Key)
+		case there:
+			o.Changed++
+			fresh = append(fresh, r)
+		default:
+			o.New++
+			fresh = append(fresh, r)
+		}
+	}
+	if err := upsert(ctx, tx, fresh, p.Stem); err != nil {
+		return err
+	}
+	var gone []string
+	for key, k := range known {
+		if k.gone == 0 && !k.outlasts(asOf) {
+			gone = append(gone, key)
+		}
+	}
+	slices.Sort(gone)
+	if past {
+		*p.Lacking = append(append(*p.Lacking, gone...), doubtful...)
+		return nil
+	}
+	o.Gone += len(gone)
+	return markGone(ctx, tx, p.Bucket, gone, now)
+}
+
+// told reports whether a page tells all of a recording that a listing would.
+func told(r earshot.Recording) bool { return r.ETag != "" && !r.StoredAt.IsZero() && r.Size >= 0 }
+
+// markGone notes that keys of a bucket are no longer in the store.
+func markGone(ctx context.Context, tx *sql.Tx, bucket string, keys []string, now time.Time) error {
+	for part := range slices.Chunk(keys, upsertRows) {
+		list, args := keyList(part, micros(now), bucket)
+		if _, err := tx.ExecContext(ctx, "update recordings set gone_at = $1 where bucket = $2 and key in "+list, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keyList is the text of a list of keys as parameters behind those given, and all of them.
+func keyList(keys []string, before ...any) (string, []any) {
+	var list strings.Builder
+	args := before
+	for i, key := range keys {
+		sep := ","
+		if i == 0 {
+			sep = "("
+		}
+		args = append(args, key)
+		fmt.Fprintf(&list, "%s$%d", sep, len(args))
+	}
+	return list.String() + ")", args
+}
+
+type knownRow struct {
+	etag         string
+	size         int64
+	stored, gone int64 // microseconds; stored may be a whole second, since HEAD has no finer ones
+	busy         bool
+}
+
+// outlasts reports whether the row is left as it is, whatever was seen of the key at that moment: an
+// action is under way for it, or it was stored since.
+func (k knownRow) outlasts(asOf int64) bool { return k.busy || asOf > 0 && k.stored > asOf }
+
+const knownColumns = `select key, etag, size, stored_at, gone_at,
+	exists (select 1 from actions a where a.bucket = r.bucket and a.key = r.key and a.state = 'intended') from recordings r`
+
+// knownRange reads what the catalog has of the page's range, up to so many rows, and the last of their
+// keys. A prefix is a range of keys too: [prefix, prefixEnd).
+func knownRange(ctx context.Context, tx *sql.Tx, p Page) (known map[string]knownRow, last string, err error) {
+	query := knownColumns + " where bucket = $1 and key > $2 and key >= $3"
 	args := []any{p.Bucket, p.After, p.Prefix}
 	if !p.Last || p.ends {
 		query += " and key <= $4"
@@ -127,24 +223,24 @@ func knownRange(ctx context.Context, tx *sql.Tx, p Page) (map[string]knownRow, e
 		query += " and key < $4"
 		args = append(args, end)
 	}
-	rows, err := tx.QueryContext(ctx, query, args...)
+	rows, err := tx.QueryContext(ctx, fmt.Sprintf("%s order by key limit %d", query, knownMost), args...)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
+	return readKnown(rows, len(p.Recordings))
+}
+
+func readKnown(rows *sql.Rows, about int) (known map[string]knownRow, last string, err error) {
 	defer rows.Close()
-	known := make(map[string]knownRow, len(p.Recordings))
+	known = make(map[string]knownRow, about)
 	for rows.Next() {
-		var key string
-		var gone, stored int64
 		var k knownRow
-		if err := rows.Scan(&key, &k.etag, &k.size, &stored, &gone, &k.busy); err != nil {
-			return nil, err
+		if err := rows.Scan(&last, &k.etag, &k.size, &k.stored, &k.gone, &k.busy); err != nil {
+			return nil, "", err
 		}
-		k.stored = fromMicros(stored).Unix()
-		k.gone = gone != 0
-		known[key] = k
+		known[last] = k
 	}
-	return known, rows.Err()
+	return known, last, rows.Err()
 }
 
 // prefixEnd is the least string that is greater than every string with the prefix; empty where

@@ -72,8 +72,8 @@ func Embedded(tb testing.TB) storage.Options {
 }
 
 // MinIO starts a MinIO server for the duration of the test. It is skipped where the server has not
-// been built (make test builds it).
-func MinIO(tb testing.TB) storage.Options {
+// been built (make test builds it). env is for its own settings, such as targets for events.
+func MinIO(tb testing.TB, env ...string) storage.Options {
 	tb.Helper()
 	exe := minioPath()
 	if exe == "" {
@@ -90,6 +90,7 @@ func MinIO(tb testing.TB) storage.Options {
 	o := storage.Options{Endpoint: "http://" + addr, AccessKey: "earshot", SecretKey: Name("secret")}
 	cmd.Env = append(os.Environ(), "MINIO_ROOT_USER="+o.AccessKey, "MINIO_ROOT_PASSWORD="+o.SecretKey,
 		"MINIO_BROWSER=off", "MINIO_UPDATE=off", "CI=on")
+	cmd.Env = append(cmd.Env, env...)
 	if err := cmd.Start(); err != nil {
 		tb.Fatal(err)
 	}

@@ -20,6 +20,7 @@ func Run(t *testing.T, o storage.Options) {
 	for _, versioned := range []bool{false, true} {
 		mode := map[bool]string{false: "unversioned", true: "versioned"}[versioned]
 		t.Run(mode+"/listingStreamsEveryKeyOnceInOrder", func(t *testing.T) { testList(t, Bucket(t, o, versioned, false)) })
+		t.Run(mode+"/aLookShowsWhatTheListingDoes", func(t *testing.T) { testLooks(t, Bucket(t, o, versioned, false)) })
 		t.Run(mode+"/anyKeyUpTo1024BytesCanBeReadReplacedAndDestroyed", func(t *testing.T) { testKeys(t, Bucket(t, o, versioned, false)) })
 		t.Run(mode+"/fetchIsPinnedByETag", func(t *testing.T) { testFetch(t, Bucket(t, o, versioned, false)) })
 		t.Run(mode+"/replaceKeepsWhatMustLastAndDropsTheRest", func(t *testing.T) { testReplace(t, o, versioned) })

@@ -29,6 +29,7 @@ func Run(t *testing.T, open func(t *testing.T) *catalog.DB) {
 	t.Run("observingAgainChangesNothing", func(t *testing.T) { testObserve(t, open(t)) })
 	t.Run("aPageOnlySpeaksOfItsRange", func(t *testing.T) { testRange(t, open(t)) })
 	t.Run("aScanIsSplitAndEveryKeySeenOnce", func(t *testing.T) { testRanges(t, open(t)) })
+	t.Run("looksAndPagesOvertakeOneAnother", func(t *testing.T) { testLooked(t, open(t)) })
 	t.Run("dueComesOnceInKeysetPages", func(t *testing.T) { testDue(t, open(t)) })
 	t.Run("decisionsOnAnotherETagAreDropped", func(t *testing.T) { testForesee(t, open(t)) })
 	t.Run("aRunOnlyMovesForward", func(t *testing.T) { testRuns(t, open(t)) })

@@ -1,0 +1,55 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"strings"
+
+	"earshot"
+
+	"github.com/minio/minio-go/v7"
+)
+
+// Newest looks afresh at exactly this key and gives what List would give of it; ok is false where
+// there is nothing.
+func (b *Bucket) Newest(ctx context.Context, key string) (rec earshot.Recording, ok bool, err error) {
+	versions, err := b.Versions(ctx, key)
+	if err != nil {
+		return rec, false, err
+	}
+	for _, v := range versions {
+		if v.Marker {
+			continue
+		}
+		if strings.HasSuffix(key, "/") && v.Size == 0 {
+			return rec, false, nil // a folder marker, as List leaves it out
+		}
+		v.ID.Version = ""
+		return earshot.Recording{ID: v.ID, ETag: v.ETag, Size: v.Size, StoredAt: v.StoredAt}, true, nil
+	}
+	return rec, false, nil
+}
+
+// Folders streams the parts of keys between prefix and the next slash, with the slash: what consoles
+// show as folders. A folder in which everything lies behind delete markers may be left out.
+func (b *Bucket) Folders(ctx context.Context, prefix string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		noOwner := false
+		opts := minio.ListObjectsOptions{Prefix: prefix, FetchOwner: &noOwner}
+		inner, stop := context.WithCancel(ctx)
+		defer stop()
+		for o := range b.core.ListObjectsIter(inner, b.name, opts) {
+			if o.Err != nil {
+				yield("", fmt.Errorf("listing folders of bucket %q: %w", b.name, classify(o.Err)))
+				return
+			}
+			if strings.HasSuffix(o.Key, "/") && o.Key != prefix && !yield(o.Key, nil) {
+				return
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			yield("", err)
+		}
+	}
+}
