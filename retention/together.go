@@ -309,15 +309,41 @@ func (r *Runner) proveTogether(ctx context.Context, b *storage.Bucket, group []*
 				t.alone = true
 			}
 		}
-		key := t.a.Recording.ID.Key
-		t.alone = t.alone || len(uploads[key]) > 0
-		for _, c := range r.layout.companionKeys(key) {
-			t.alone = t.alone || len(uploads[c.key]) > 0 // of a companion that was never finished, too
+		if err := r.giveUpUploads(ctx, b, t, uploads); err != nil {
+			t.alone = true
 		}
 		if err := r.wentAlong(ctx, t.a); err != nil {
 			t.alone = true
 		}
 		t.v.effect.Gone = true
+	}
+	return nil
+}
+
+// giveUpUploads gives up the unfinished uploads of a recording and of what lies beside it, of a companion
+// that was never finished too, and looks again.
+func (r *Runner) giveUpUploads(ctx context.Context, b *storage.Bucket, t *together, uploads map[string][]string) error {
+	keys := []string{t.a.Recording.ID.Key}
+	for _, c := range r.layout.companionKeys(keys[0]) {
+		if r.companionRule(t.a.Decision, c.Class) == earshot.CompanionDelete {
+			keys = append(keys, c.key)
+		}
+	}
+	for _, key := range keys {
+		if len(uploads[key]) == 0 {
+			continue
+		}
+		if err := ours(ctx); err != nil {
+			return err
+		}
+		n, err := b.AbortUploads(ctx, key)
+		if err != nil {
+			return err
+		}
+		t.v.outcome.CopiesGone += n
+		if left, err := b.Uploads(ctx, []string{key}, 1); err != nil || len(left) > 0 {
+			return errors.Join(err, errLeft)
+		}
 	}
 	return nil
 }

@@ -398,7 +398,7 @@ func (b *Bucket) version(o minio.ObjectInfo) Version {
 	r := b.recording(o)
 	v := Version{ID: r.ID, ETag: r.ETag, Size: o.Size, StoredAt: r.StoredAt, Latest: o.IsLatest, Marker: o.IsDeleteMarker}
 	if b.versioning == Unversioned {
-		v.ID.Version = ""
+		v.ID.Version, v.Latest = "", true
 	} else if v.ID.Version == "" {
 		v.ID.Version = "null"
 	}

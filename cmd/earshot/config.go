@@ -45,7 +45,7 @@ type Config struct {
 	// Inventory is the folder of the lists of what the store held last; default inventory.
 	Inventory string       `yaml:"inventory"`
 	Spool     string       `yaml:"spool"`   // folder for sound under redaction; default the system's
-	Workers   int          `yaml:"workers"` // recordings handled at once; default 8
+	Workers   int          `yaml:"workers"` // recordings handled at once; default four for each core, at least 8
 	Layout    LayoutConfig `yaml:"layout"`
 	// Scan is how the catalog is kept up to date between full scans.
 	Scan ScanConfig `yaml:"scan"`
