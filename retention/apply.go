@@ -191,6 +191,13 @@ func (r *Runner) preconditions(ctx context.Context, run earshot.Run, batch []ear
 	if err != nil {
 		return nil, 0, err
 	}
+	known := make([]catalog.Known, 0, len(rows))
+	for _, row := range rows {
+		known = append(known, row.Known)
+	}
+	if people, err = people.of(ctx, r, known); err != nil {
+		return nil, 0, err
+	}
 	out := make([]catalog.Transition, len(batch))
 	group, inner := errgroup.WithContext(ctx)
 	group.SetLimit(r.o.Workers)

@@ -139,11 +139,19 @@ func (p *planning) scope(ctx context.Context, s Scope) error {
 // decide resolves a batch side by side and writes what came of it, in order.
 func (p *planning) decide(ctx context.Context, batch []catalog.Row) error {
 	results, errs := make([]resolved, len(batch)), make([]error, len(batch))
+	known := make([]catalog.Known, len(batch))
+	for i, row := range batch {
+		known[i] = row.Known
+	}
+	people, err := p.people.of(ctx, p.r, known)
+	if err != nil {
+		return err
+	}
 	group, inner := errgroup.WithContext(ctx)
 	group.SetLimit(p.r.o.Workers)
 	for i, row := range batch {
 		group.Go(func() error {
-			results[i], errs[i] = p.r.resolve(inner, row.Known, p.people, p.run.AsOf)
+			results[i], errs[i] = p.r.resolve(inner, row.Known, people, p.run.AsOf)
 			return inner.Err()
 		})
 	}

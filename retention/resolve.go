@@ -26,11 +26,28 @@ type resolved struct {
 // people holds what decisions need to know of people, read once a batch.
 type people struct {
 	holds []earshot.Hold
+	known map[earshot.SubjectID]catalog.Person // of whom more was asked beforehand
 }
 
 func (r *Runner) people(ctx context.Context) (people, error) {
 	holds, err := r.o.Catalog.Holds(ctx, false)
-	return people{holds}, err
+	return people{holds: holds}, err
+}
+
+// of is the same with what is known of those whose recordings these seem to be.
+func (p people) of(ctx context.Context, r *Runner, known []catalog.Known) (people, error) {
+	var ids []earshot.SubjectID
+	for _, k := range known {
+		if k.Recording.Subject == "" {
+			r.layout.describe(&k.Recording)
+		}
+		if k.Recording.Subject != "" {
+			ids = append(ids, k.Recording.Subject)
+		}
+	}
+	var err error
+	p.known, err = r.about(ctx, ids)
+	return p, err
 }
 
 // resolve decides about one recording, asking only for the facts that the decision turns out to
@@ -84,13 +101,15 @@ func (r *Runner) assemble(ctx context.Context, out *resolved, p people, at time.
 		f.Recording, k.Recording = rec, rec
 	}
 	if rec.Subject != "" {
-		var err error
-		if f.Subject, err = r.o.Catalog.Subject(ctx, rec.Subject); err != nil {
-			return err
+		who, ok := p.known[rec.Subject]
+		if !ok {
+			asked, err := r.about(ctx, []earshot.SubjectID{rec.Subject})
+			if err != nil {
+				return err
+			}
+			who = asked[rec.Subject]
 		}
-		if f.Requests, err = r.standingRequests(ctx, rec.Subject); err != nil {
-			return err
-		}
+		f.Subject, f.Requests = who.Subject, who.Requests
 	}
 	if rec.Class == "" {
 		f.Holds = r.held(rec, p.holds)
