@@ -104,7 +104,7 @@ type lister struct {
 	owner string
 	mu    *sync.Mutex // guards out and asked
 	out   *Scanned
-	asked map[string]string // where each stretch was found not to be worth splitting
+	asked map[string]int // how far each stretch was listed when somebody last tried to split it
 }
 
 func (r *Runner) list(ctx context.Context, s Scope, out *Scanned) error {
@@ -113,7 +113,7 @@ func (r *Runner) list(ctx context.Context, s Scope, out *Scanned) error {
 		return err
 	}
 	var mu sync.Mutex
-	asked := map[string]string{}
+	asked := map[string]int{}
 	group, inner := errgroup.WithContext(ctx)
 	for range r.o.Lists {
 		var name [8]byte
@@ -246,14 +246,13 @@ func (l *lister) pages(ctx context.Context, rg catalog.Range, pages chan<- catal
 // split cuts one of the stretches that others list in two.
 func (l *lister) split(ctx context.Context, under []catalog.Range) (bool, error) {
 	for _, rg := range under {
-		if rg.After == rg.Begins { // not a page yet: it may be a small one
-			continue
-		}
 		l.mu.Lock()
-		seen, ok := l.asked[rg.Begins]
-		l.asked[rg.Begins] = rg.After
+		soon := rg.Listed < l.asked[rg.Begins]+splitEvery
+		if !soon {
+			l.asked[rg.Begins] = rg.Listed
+		}
 		l.mu.Unlock()
-		if ok && seen == rg.After {
+		if soon { // it may be a small one, and looking for a place to cut costs the store as much as listing
 			continue
 		}
 		at, err := l.cut(ctx, rg)
@@ -269,6 +268,10 @@ func (l *lister) split(ctx context.Context, under []catalog.Range) (bool, error)
 	}
 	return false, nil
 }
+
+// splitEvery is how many recordings of a stretch are listed before somebody tries to split it, and tries
+// again.
+const splitEvery = 10 * scanPage
 
 // cutTries bounds the requests that looking for a place to cut may cost.
 const cutTries = 48
