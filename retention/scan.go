@@ -32,8 +32,12 @@ type Scanned struct {
 	Looked      int       `json:"looked,omitempty"`
 }
 
-// scanPage is how many recordings go to the catalog at a time.
-const scanPage = 1000
+// scanPage is how many keys one answer of the store has at most, and writePage how many go to the catalog
+// at a time: a transaction costs a write to the disk, whatever it carries.
+const (
+	scanPage  = 1000
+	writePage = 4 * scanPage
+)
 
 // Scan lists the scopes of the named policies (all, if none is named) into the catalog. A scan
 // that is cut off goes on where it stopped.
@@ -230,11 +234,11 @@ func (l *lister) pages(ctx context.Context, rg catalog.Range, pages chan<- catal
 		} else {
 			other++
 		}
-		if inPage++; inPage == scanPage {
+		if inPage++; inPage == writePage {
 			if !send() {
 				return ctx.Err()
 			}
-			page = catalog.Page{Bucket: page.Bucket, Prefix: page.Prefix, After: page.Through, Through: page.Through, Recordings: make([]earshot.Recording, 0, scanPage), Stem: page.Stem, AsOf: began}
+			page = catalog.Page{Bucket: page.Bucket, Prefix: page.Prefix, After: page.Through, Through: page.Through, Recordings: make([]earshot.Recording, 0, writePage), Stem: page.Stem, AsOf: began}
 			inPage, began = 0, time.Now()
 		}
 	}
@@ -288,7 +292,12 @@ func (l *lister) cut(ctx context.Context, rg catalog.Range) (string, error) {
 		if mid == "" {
 			return "", nil
 		}
-		next, err := l.b.Beyond(ctx, l.scope.Prefix, mid, scanPage)
+		// Most places have nothing beyond: that one key is there is asked first, since a page costs the
+		// store as much as listing it.
+		next, err := l.b.Beyond(ctx, l.scope.Prefix, mid, 1)
+		if err == nil && next != "" && (high == "" || next <= high) {
+			next, err = l.b.Beyond(ctx, l.scope.Prefix, mid, scanPage)
+		}
 		if err != nil {
 			return "", err
 		}
