@@ -2,7 +2,7 @@
 export CGO_ENABLED = 0
 PKGS = ./...
 
-.PHONY: train tune-voice eval-voice test-scale test tools unit race lint check fuzz bench bench-events bench-redact bench-log interop kills golden samples
+.PHONY: train tune-voice eval-voice test-scale test tools unit race lint check fuzz bench bench-events bench-redact bench-scale bench-log interop kills golden samples
 
 test: tools unit interop ## everything that must pass
 
@@ -36,6 +36,11 @@ bench:
 
 bench-events: ## event logs beside jq and gzip -dc | grep, with the memory held
 	go run ./scripts/benchevents
+
+bench-scale: ## earshot beside rclone and mc on one MinIO: scan, expiry, a million recordings (half an hour)
+	@scripts/minio.sh
+	@scripts/benchtools.sh
+	go run ./bench
 
 bench-redact: ## whole processes beside ffmpeg, sox and cp
 	go run ./scripts/benchredact

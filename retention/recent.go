@@ -127,7 +127,7 @@ func (r *Runner) listPrefix(ctx context.Context, b *storage.Bucket, prefix strin
 		} else {
 			other++
 		}
-		if inPage++; inPage == scanPage {
+		if inPage++; inPage == writePage {
 			if err := write(); err != nil {
 				return err
 			}

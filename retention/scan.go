@@ -32,8 +32,12 @@ type Scanned struct {
 	Looked      int       `json:"looked,omitempty"`
 }
 
-// scanPage is how many recordings go to the catalog at a time.
-const scanPage = 1000
+// scanPage is how many keys one answer of the store has at most, and writePage how many go to the catalog
+// at a time: a transaction costs a write to the disk, whatever it carries.
+const (
+	scanPage  = 1000
+	writePage = 4 * scanPage
+)
 
 // Scan lists the scopes of the named policies (all, if none is named) into the catalog. A scan
 // that is cut off goes on where it stopped.
@@ -104,7 +108,7 @@ type lister struct {
 	owner string
 	mu    *sync.Mutex // guards out and asked
 	out   *Scanned
-	asked map[string]string // where each stretch was found not to be worth splitting
+	asked map[string]int // how far each stretch was listed when somebody last tried to split it
 }
 
 func (r *Runner) list(ctx context.Context, s Scope, out *Scanned) error {
@@ -113,7 +117,7 @@ func (r *Runner) list(ctx context.Context, s Scope, out *Scanned) error {
 		return err
 	}
 	var mu sync.Mutex
-	asked := map[string]string{}
+	asked := map[string]int{}
 	group, inner := errgroup.WithContext(ctx)
 	for range r.o.Lists {
 		var name [8]byte
@@ -230,11 +234,11 @@ func (l *lister) pages(ctx context.Context, rg catalog.Range, pages chan<- catal
 		} else {
 			other++
 		}
-		if inPage++; inPage == scanPage {
+		if inPage++; inPage == writePage {
 			if !send() {
 				return ctx.Err()
 			}
-			page = catalog.Page{Bucket: page.Bucket, Prefix: page.Prefix, After: page.Through, Through: page.Through, Recordings: make([]earshot.Recording, 0, scanPage), Stem: page.Stem, AsOf: began}
+			page = catalog.Page{Bucket: page.Bucket, Prefix: page.Prefix, After: page.Through, Through: page.Through, Recordings: make([]earshot.Recording, 0, writePage), Stem: page.Stem, AsOf: began}
 			inPage, began = 0, time.Now()
 		}
 	}
@@ -246,14 +250,13 @@ func (l *lister) pages(ctx context.Context, rg catalog.Range, pages chan<- catal
 // split cuts one of the stretches that others list in two.
 func (l *lister) split(ctx context.Context, under []catalog.Range) (bool, error) {
 	for _, rg := range under {
-		if rg.After == rg.Begins { // not a page yet: it may be a small one
-			continue
-		}
 		l.mu.Lock()
-		seen, ok := l.asked[rg.Begins]
-		l.asked[rg.Begins] = rg.After
+		soon := rg.Listed < l.asked[rg.Begins]+splitEvery
+		if !soon {
+			l.asked[rg.Begins] = rg.Listed
+		}
 		l.mu.Unlock()
-		if ok && seen == rg.After {
+		if soon { // it may be a small one, and looking for a place to cut costs the store as much as listing
 			continue
 		}
 		at, err := l.cut(ctx, rg)
@@ -270,6 +273,10 @@ func (l *lister) split(ctx context.Context, under []catalog.Range) (bool, error)
 	return false, nil
 }
 
+// splitEvery is how many recordings of a stretch are listed before somebody tries to split it, and tries
+// again.
+const splitEvery = 10 * scanPage
+
 // cutTries bounds the requests that looking for a place to cut may cost.
 const cutTries = 48
 
@@ -285,7 +292,12 @@ func (l *lister) cut(ctx context.Context, rg catalog.Range) (string, error) {
 		if mid == "" {
 			return "", nil
 		}
-		next, err := l.b.Beyond(ctx, l.scope.Prefix, mid, scanPage)
+		// Most places have nothing beyond: that one key is there is asked first, since a page costs the
+		// store as much as listing it.
+		next, err := l.b.Beyond(ctx, l.scope.Prefix, mid, 1)
+		if err == nil && next != "" && (high == "" || next <= high) {
+			next, err = l.b.Beyond(ctx, l.scope.Prefix, mid, scanPage)
+		}
 		if err != nil {
 			return "", err
 		}

@@ -101,7 +101,7 @@ func (r *Runner) scanStaged(ctx context.Context, s Scope, staged *inventory.Stag
 		} else {
 			out.Other++
 		}
-		if inPage++; inPage == scanPage {
+		if inPage++; inPage == writePage {
 			if err := write(); err != nil {
 				return out, err
 			}

@@ -38,6 +38,7 @@ type Script struct {
 	crashed bool
 	decide  func(n int, name string) (v Verdict, crash bool)
 	log     []string
+	stepped func(name string) (v Verdict, crash bool)
 }
 
 // Count lets everything pass and counts.
@@ -64,8 +65,34 @@ func With(decide func(n int, name string) Verdict) *Script {
 	return &Script{decide: func(n int, name string) (Verdict, bool) { return decide(n, name), false }}
 }
 
+// Stepped lets a function decide that may wait before it does, so that a scheduler chooses who goes
+// next. It is called without the script's lock.
+func Stepped(decide func(name string) (v Verdict, crash bool)) *Script { return &Script{stepped: decide} }
+
+// wait asks a stepped script's function, and notes the death of the process.
+func (s *Script) wait(name string) (Verdict, error) {
+	if s.Crashed() {
+		return Lose, ErrCrashed
+	}
+	v, crash := s.stepped(name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.crashed { // while it waited
+		return Lose, ErrCrashed
+	}
+	s.n++
+	if crash {
+		s.crashed = true
+		return v, ErrCrashed
+	}
+	return v, ErrLost
+}
+
 // next numbers an operation and decides about it.
 func (s *Script) next(name string) (Verdict, error) {
+	if s.stepped != nil {
+		return s.wait(name)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.crashed {

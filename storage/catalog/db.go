@@ -38,6 +38,9 @@ type Options struct {
 	Path string
 	// Wrap, if not nil, lays something round the database's connector. Tests inject faults with it.
 	Wrap func(driver.Connector) driver.Connector
+	// Together lets several processes work on an SQLite file by leases alone, as they do on PostgreSQL. It
+	// is for simulations of that protocol: with SQLite one process at a time is faster, and safe by a lock.
+	Together bool
 }
 
 // DB is an open catalog. It is safe for concurrent use. With SQLite one connection serves all, so
@@ -88,6 +91,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	db := sql.OpenDB(connector)
 	db.SetMaxOpenConns(1)
 	d := &DB{db: db, dialect: sqliteDialect(), path: path}
+	d.dialect.shared = o.Together
 	if err := d.migrate(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the catalog %s: %w", filepath.Base(path), err), db.Close())
 	}
@@ -106,7 +110,7 @@ func (d *DB) Close() error { return d.db.Close() }
 // Backup writes a copy of the catalog as it is now to a new file. After restoring one, run
 // `earshot audit recover`: the published log is ahead of it.
 func (d *DB) Backup(ctx context.Context, path string) error {
-	if d.dialect.shared {
+	if d.dialect.server {
 		return errors.New("backing up the catalog: it is in PostgreSQL: use pg_dump or its base backups")
 	}
 	_, err := d.db.ExecContext(ctx, "vacuum into $1", path)
@@ -123,7 +127,7 @@ func (d *DB) Ping(ctx context.Context) error {
 // release or with the process, however it ends; with PostgreSQL also with the connection, so that
 // it saves work and must not be all that keeps work from being done twice.
 func (d *DB) Exclusive(name string) (release func(), err error) {
-	if d.dialect.shared {
+	if d.dialect.server {
 		return d.advisory(name)
 	}
 	f, err := os.OpenFile(d.path+"."+name+".lock", os.O_RDWR|os.O_CREATE, 0o600)

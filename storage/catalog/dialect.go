@@ -14,8 +14,9 @@ import (
 // dialect is all in which the engines differ. Statements are the same text for both.
 type dialect struct {
 	goose goose.Dialect
-	// shared: processes on several machines work on the catalog at once.
-	shared bool
+	// server: the engine is one that many machines reach. shared: several processes work on the catalog at
+	// once, and leases alone keep them apart; with SQLite only in simulations of that.
+	server, shared bool
 	// forUpdate at the end of a select keeps its rows from changing until the transaction ends. With
 	// SQLite there is one writer anyway.
 	forUpdate string
@@ -36,7 +37,7 @@ func sqliteDialect() dialect {
 
 func postgresDialect() dialect {
 	return dialect{
-		goose: goose.DialectPostgres, shared: true, forUpdate: " for update", skipLocked: " for update skip locked",
+		goose: goose.DialectPostgres, server: true, shared: true, forUpdate: " for update", skipLocked: " for update skip locked",
 		ruleOf: "cast(a.doc as json) -> 'decision' ->> 'rule'", ddl: postgresDDL,
 	}
 }
@@ -80,7 +81,7 @@ func (d *DB) migrate(ctx context.Context) error {
 		steps[strings.TrimPrefix(name, "migrations/")] = &fstest.MapFile{Data: []byte(d.dialect.ddl(string(text)))}
 	}
 	options := []goose.ProviderOption{goose.WithVerbose(false)}
-	if d.dialect.shared {
+	if d.dialect.server {
 		locker, err := lock.NewPostgresSessionLocker()
 		if err != nil {
 			return err

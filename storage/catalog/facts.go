@@ -200,15 +200,19 @@ func (d *DB) Foresee(ctx context.Context, fs []Foresight) error {
 		return nil
 	}
 	err := d.tx(ctx, func(tx *sql.Tx) error {
+		write, err := tx.PrepareContext(ctx, `update recordings set facts = $1, subject = $2, device = $3, disposition = $4, rule = $5,
+			reason = $6, due_at = $7, due_digest = $8 where bucket = $9 and key = $10 and etag = $11`)
+		if err != nil {
+			return err
+		}
+		defer write.Close()
 		for _, f := range fs {
 			due := int64(Never)
 			if !f.Due.IsZero() {
 				due = micros(f.Due)
 			}
 			r := f.Known.Recording
-			_, err := tx.ExecContext(ctx, `update recordings set facts = $1, subject = $2, device = $3, disposition = $4, rule = $5,
-				reason = $6, due_at = $7, due_digest = $8 where bucket = $9 and key = $10 and etag = $11`,
-				toJSON(f.Known), string(r.Subject), r.Device, f.Disposition, f.Rule, f.Reason, due, f.Digest, r.ID.Bucket, r.ID.Key, r.ETag)
+			_, err := write.ExecContext(ctx, toJSON(f.Known), string(r.Subject), r.Device, f.Disposition, f.Rule, f.Reason, due, f.Digest, r.ID.Bucket, r.ID.Key, r.ETag)
 			if err != nil {
 				return err
 			}

@@ -27,7 +27,7 @@ func (d *DB) Looked(ctx context.Context, l Look, now time.Time) (o Observed, err
 	err = d.tx(ctx, func(tx *sql.Tx) error {
 		o = Observed{}
 		known := make(map[string]knownRow, len(l.Keys))
-		for part := range slices.Chunk(l.Keys, upsertRows) {
+		for part := range slices.Chunk(l.Keys, listed) {
 			list, args := keyList(part, l.Bucket)
 			rows, err := tx.QueryContext(ctx, knownColumns+" where bucket = $1 and key in "+list, args...)
 			if err != nil {

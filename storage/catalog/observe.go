@@ -173,7 +173,7 @@ func told(r earshot.Recording) bool { return r.ETag != "" && !r.StoredAt.IsZero(
 
 // markGone notes that keys of a bucket are no longer in the store.
 func markGone(ctx context.Context, tx *sql.Tx, bucket string, keys []string, now time.Time) error {
-	for part := range slices.Chunk(keys, upsertRows) {
+	for part := range slices.Chunk(keys, listed) {
 		list, args := keyList(part, micros(now), bucket)
 		if _, err := tx.ExecContext(ctx, "update recordings set gone_at = $1 where bucket = $2 and key in "+list, args...); err != nil {
 			return err
@@ -257,35 +257,60 @@ func prefixEnd(prefix string) string {
 	return ""
 }
 
-// upsertRows is how many recordings one statement carries.
-const upsertRows = 200
+// upsertRows is how many recordings one statement carries: it is prepared once a page, since preparing
+// costs more than carrying out.
+const upsertRows = 30
 
 func upsert(ctx context.Context, tx *sql.Tx, recs []earshot.Recording, stem func(string) string) error {
 	if stem == nil {
 		stem = func(string) string { return "" }
 	}
-	for len(recs) > 0 {
-		n := min(upsertRows, len(recs))
-		var q strings.Builder
-		q.WriteString("insert into recordings (bucket, key, etag, size, stored_at, stem) values ")
-		args := make([]any, 0, n*6)
-		for i, r := range recs[:n] {
-			if i > 0 {
-				q.WriteByte(',')
-			}
-			fmt.Fprintf(&q, "($%d,$%d,$%d,$%d,$%d,$%d)", i*6+1, i*6+2, i*6+3, i*6+4, i*6+5, i*6+6)
+	args := make([]any, 0, upsertRows*6)
+	bind := func(recs []earshot.Recording) []any {
+		args = args[:0]
+		for _, r := range recs {
 			args = append(args, r.ID.Bucket, r.ID.Key, r.ETag, r.Size, micros(r.StoredAt), stem(r.ID.Key))
 		}
-		q.WriteString(` on conflict (bucket, key) do update set etag = excluded.etag, size = excluded.size,
-			stored_at = excluded.stored_at, stem = excluded.stem, subject = '', device = '', facts = '', disposition = '', rule = '', reason = '',
-			due_at = 0, due_digest = '', gone_at = 0`)
-		if _, err := tx.ExecContext(ctx, q.String(), args...); err != nil {
+		return args
+	}
+	if len(recs) >= 2*upsertRows {
+		whole, err := tx.PrepareContext(ctx, upsertText(upsertRows))
+		if err != nil {
 			return err
 		}
-		recs = recs[n:]
+		defer whole.Close()
+		for ; len(recs) >= upsertRows; recs = recs[upsertRows:] {
+			if _, err := whole.ExecContext(ctx, bind(recs[:upsertRows])...); err != nil {
+				return err
+			}
+		}
+	}
+	for part := range slices.Chunk(recs, upsertRows) {
+		if _, err := tx.ExecContext(ctx, upsertText(len(part)), bind(part)...); err != nil {
+			return err
+		}
 	}
 	return nil
 }
+
+// upsertText is the statement for n recordings.
+func upsertText(n int) string {
+	var q strings.Builder
+	q.WriteString("insert into recordings (bucket, key, etag, size, stored_at, stem) values ")
+	for i := range n {
+		if i > 0 {
+			q.WriteByte(',')
+		}
+		fmt.Fprintf(&q, "($%d,$%d,$%d,$%d,$%d,$%d)", i*6+1, i*6+2, i*6+3, i*6+4, i*6+5, i*6+6)
+	}
+	q.WriteString(` on conflict (bucket, key) do update set etag = excluded.etag, size = excluded.size,
+		stored_at = excluded.stored_at, stem = excluded.stem, subject = '', device = '', facts = '', disposition = '', rule = '', reason = '',
+		due_at = 0, due_digest = '', gone_at = 0`)
+	return q.String()
+}
+
+// listed is how many keys one list in a statement has.
+const listed = 200
 
 // Sharing counts the recordings of a bucket that have a stem: more than one means that nobody can
 // tell whose a companion found by it is.

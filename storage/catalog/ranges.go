@@ -12,6 +12,7 @@ import (
 // below a prefix. An empty Through is the prefix's end. Begins names it.
 type Range struct {
 	Begins, After, Through string
+	Listed                 int // keys so far, where UnderWay tells
 	Lease                  Lease
 }
 
@@ -63,7 +64,7 @@ func (d *DB) TakeRange(ctx context.Context, bucket, prefix string, l Lease) (r R
 
 // UnderWay lists the stretches that somebody lists, for one of them to be split.
 func (d *DB) UnderWay(ctx context.Context, bucket, prefix string) ([]Range, error) {
-	rows, err := d.db.QueryContext(ctx, "select begins, after_key, through_key from scan_ranges where bucket = $1 and prefix = $2 order by listed", bucket, prefix)
+	rows, err := d.db.QueryContext(ctx, "select begins, after_key, through_key, listed from scan_ranges where bucket = $1 and prefix = $2 order by listed", bucket, prefix)
 	if err != nil {
 		return nil, wrap("reading the scan's ranges", err)
 	}
@@ -71,7 +72,7 @@ func (d *DB) UnderWay(ctx context.Context, bucket, prefix string) ([]Range, erro
 	var out []Range
 	for rows.Next() {
 		var r Range
-		if err := rows.Scan(&r.Begins, &r.After, &r.Through); err != nil {
+		if err := rows.Scan(&r.Begins, &r.After, &r.Through, &r.Listed); err != nil {
 			return nil, wrap("reading the scan's ranges", err)
 		}
 		out = append(out, r)

@@ -221,7 +221,7 @@ func scrubKeys(ctx context.Context, tx *sql.Tx, s Scrubbing) (int, error) {
 // Compact writes the catalog anew without the space of what was deleted, so that nothing of it is left
 // in the file. With PostgreSQL that is the server's business (vacuum full, and the archive of its log).
 func (d *DB) Compact(ctx context.Context) error {
-	if d.dialect.shared {
+	if d.dialect.server {
 		return nil
 	}
 	for _, q := range []string{"vacuum", "pragma wal_checkpoint(truncate)"} {

@@ -412,7 +412,7 @@ func BenchmarkStage(b *testing.B) {
 func TestDamagedParquetComesToAnEnd(t *testing.T) {
 	seed := parquetFile(t, []parquetRow{{Bucket: "voice", Key: "b", Size: ptr(int64(1)), Modified: ptr(made)}, {Bucket: "voice", Key: "a"}})
 	r := rand.New(rand.NewPCG(1, 2))
-	const files = 3000
+	const files = 1000
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	for i := range files {
