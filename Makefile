@@ -2,7 +2,7 @@
 export CGO_ENABLED = 0
 PKGS = ./...
 
-.PHONY: train tune-voice eval-voice test-scale test tools unit race lint check fuzz bench bench-events bench-redact bench-scale bench-log interop kills golden samples
+.PHONY: train tune-voice eval-voice test-scale soak test tools unit race lint check fuzz bench bench-events bench-redact bench-scale bench-log interop kills golden samples
 
 test: tools unit interop ## everything that must pass
 
@@ -50,6 +50,9 @@ kills: ## the kill -9 loop for longer
 
 test-scale: ## three workers, kills, and PostgreSQL restarts over many recordings: EARSHOT_SCALE=200000 takes hours on two cores
 	EARSHOT_SCALE=$${EARSHOT_SCALE:-20000} go test -timeout 10h -run TestManyMachines -v ./cmd/earshot
+
+soak: ## an hour of recordings coming in and runs: memory, goroutines and files stay flat
+	EARSHOT_SOAK=$${EARSHOT_SOAK:-1h} go test -timeout 3h -run TestSoak -v ./cmd/earshot
 
 train: ## the networks of voice/models anew, from ../shared/data with fixed seeds: hours on two cores
 	go run ./voice/internal/train -seed 1 wake
