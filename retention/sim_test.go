@@ -158,8 +158,6 @@ type sim struct {
 	trace hash.Hash
 	loud  bool
 	turn  chan struct{} // to write to the database
-	// ungated lets the control act without a published log.
-	ungated bool
 
 	mu      sync.Mutex // guards what follows
 	pending []*simOp

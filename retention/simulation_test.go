@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/cryptotest"
 	"testing/synctest"
@@ -70,25 +71,74 @@ func TestSimulationIsTheSameAgain(t *testing.T) {
 	}
 }
 
-// run makes a seed, and holds the end against the laws.
-func (w *simWorld) run(t *testing.T, seed uint64, loud bool) *sim {
+// TestTheSimulationNotices breaks things that the laws are about; it must notice each.
+func TestTheSimulationNotices(t *testing.T) {
+	w := newSimWorld(t)
+	for law, c := range map[string]struct {
+		before func(s *sim)
+		want   string
+	}{
+		// The store says that it took the checkpoint, and did not: the intents were never published.
+		"anActWithoutAPublishedIntent": {func(s *sim) {
+			n := 0
+			s.store.lies = func(bucket, key string) bool {
+				if bucket == "log" && key == "checkpoint" {
+					n++
+				}
+				return bucket == "log" && key == "checkpoint" && n > 1 // the plan is in the first
+			}
+		}, "intents published for"},
+		"aTouchUnderAHold": {func(s *sim) { s.held["s2"] = true }, "touched under a hold"},
+		"aTouchOfWhatIsNotDue": {func(s *sim) {
+			s.store.lay("voice", simKey("s4", "kept"), clip(100), map[string][]string{"X-Amz-Meta-Captured-At": {simStart.AddDate(-1, 0, 0).Format(time.RFC3339)}})
+		}, "is not due"},
+	} {
+		t.Run(law, func(t *testing.T) {
+			s := w.prepare(t, 1, false)
+			synctest.Test(t, func(t *testing.T) {
+				s.begin(t)
+				c.before(s)
+				s.faults, s.crashes = 0, 0
+				s.spawn("leader", s.leader)
+				s.schedule(0, nil)
+			})
+			if !slices.ContainsFunc(s.wrong, func(what string) bool { return strings.Contains(what, c.want) }) {
+				t.Errorf("it went unnoticed: %q", s.wrong)
+			}
+		})
+	}
+}
+
+// prepare makes a seed's own folder and catalog.
+func (w *simWorld) prepare(t *testing.T, seed uint64, loud bool) *sim {
 	cryptotest.SetGlobalRandom(t, seed)
 	s := &sim{t: t, w: w, rng: rand.New(rand.NewPCG(seed, 17)), trace: sha256.New(), loud: loud, touched: map[string]bool{}, held: map[string]bool{}}
 	s.dir = filepath.Join(w.dir, strconv.FormatUint(seed, 10))
 	if err := os.Mkdir(s.dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(s.dir)
+	t.Cleanup(func() { _ = os.RemoveAll(s.dir) })
 	if err := os.WriteFile(filepath.Join(s.dir, "catalog.db"), w.catalog, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return s
+}
+
+// begin begins a seed within its bubble.
+func (s *sim) begin(t *testing.T) {
+	s.t, s.turn = t, make(chan struct{}, 1)
+	time.Sleep(time.Until(simStart))
+	s.store = s.w.store.clone(time.Now)
+	s.store.touch, s.store.wrote = s.onTouch, s.onWrite
+	s.faults = []float64{0, 0.01, 0.03, 0.1}[s.rng.IntN(4)]
+	s.crashes = s.rng.IntN(4)
+}
+
+// run makes a seed, and holds the end against the laws.
+func (w *simWorld) run(t *testing.T, seed uint64, loud bool) *sim {
+	s := w.prepare(t, seed, loud)
 	synctest.Test(t, func(t *testing.T) {
-		s.t, s.turn = t, make(chan struct{}, 1)
-		time.Sleep(time.Until(simStart))
-		s.store = w.store.clone(time.Now)
-		s.store.touch, s.store.wrote = s.onTouch, s.onWrite
-		s.faults = []float64{0, 0.01, 0.03, 0.1}[s.rng.IntN(4)]
-		s.crashes = s.rng.IntN(4)
+		s.begin(t)
 		deaths := s.crashes
 		at, what := 1+s.rng.IntN(400), s.rng.IntN(3)
 		s.spawn("leader", s.leader)
