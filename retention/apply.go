@@ -27,8 +27,12 @@ type Applied struct {
 	BytesFreed int64       `json:"bytes_freed"`
 }
 
-// applyBatch is how many intents are published at a time; it bounds what a crash leaves to settle.
-const applyBatch = 64
+// applyBatch is how many intents are published at a time at the most; it bounds what a crash leaves to
+// settle. Settling takes settleBatch at a time.
+const (
+	applyBatch  = 1000
+	settleBatch = 64
+)
 
 // Apply carries out an approved run, or goes on with one that was cut off. When ctx ends, no
 // further action is begun, those under way are brought to an end, and the rest of the run stays
@@ -136,11 +140,13 @@ func (r *Runner) applyBatch(ctx context.Context, run earshot.Run, from int, done
 	if err != nil || len(batch) == 0 {
 		return 0, -1, err
 	}
+	batch = r.cutBatch(ctx, batch)
 	last = batch[len(batch)-1].Seq
 	defer func() {
 		err = errors.Join(err, r.o.Catalog.Release(context.WithoutCancel(ctx), run.ID, l.owner))
 	}()
-	transitions, unread, err := r.preconditions(ctx, run, batch)
+	sights := r.sight(ctx, run, batch)
+	transitions, unread, err := r.preconditions(ctx, run, batch, sights)
 	if err != nil {
 		return 0, last, err
 	}
@@ -154,40 +160,18 @@ func (r *Runner) applyBatch(ctx context.Context, run earshot.Run, from int, done
 	if err != nil {
 		return 0, last, fmt.Errorf("nothing was destroyed, since the intents could not be published: %w", err)
 	}
-	var intended []earshot.Action
-	for _, a := range claimed {
-		if a.State == earshot.ActionIntended {
-			intended = append(intended, a)
-		} else {
-			*done++
+	intended := slices.DeleteFunc(slices.Clone(claimed), func(a earshot.Action) bool { return a.State != earshot.ActionIntended })
+	failed, err := r.act(ctx, firm, intended, published, sights)
+	if err != nil {
+		return 0, last, err
+	}
+	for _, a := range intended {
+		if err := failed[a.ID()]; err != nil {
+			r.o.Logger.WarnContext(ctx, "action waits for the store", "run", string(run.ID), "object", objectHash(a.Recording.ID), "err", err)
 		}
 	}
-	errs := make([]error, len(intended))
-	var group errgroup.Group
-	group.SetLimit(r.o.Workers)
-	for i, a := range intended {
-		group.Go(func() error {
-			if ctx.Err() != nil {
-				errs[i] = r.giveBack(firm, a)
-			} else {
-				errs[i] = r.carryOut(firm, a, published, false)
-			}
-			return nil
-		})
-	}
-	_ = group.Wait()
-	unfinished = unread
-	for i, err := range errs {
-		switch {
-		case errors.Is(err, errGate):
-			return 0, last, err
-		case err != nil:
-			unfinished++
-			r.o.Logger.WarnContext(ctx, "action waits for the store", "run", string(run.ID), "object", objectHash(intended[i].Recording.ID), "err", err)
-		default:
-			*done++
-		}
-	}
+	unfinished = unread + len(failed)
+	*done += len(claimed) - len(failed)
 	r.o.Progress("apply", *done, run.Actions)
 	if _, err := r.o.Log.Publish(firm); err != nil {
 		return unfinished, last, err
@@ -198,9 +182,20 @@ func (r *Runner) applyBatch(ctx context.Context, run earshot.Run, from int, done
 // preconditions looks afresh at what a batch is about to be done to, and says for each action
 // whether it may go on or why not. An action that cannot be looked at stays planned; unread counts
 // those.
-func (r *Runner) preconditions(ctx context.Context, run earshot.Run, batch []earshot.Action) (seen []catalog.Transition, unread int, err error) {
+func (r *Runner) preconditions(ctx context.Context, run earshot.Run, batch []earshot.Action, sights map[string]sighting) (seen []catalog.Transition, unread int, err error) {
 	people, err := r.people(ctx)
 	if err != nil {
+		return nil, 0, err
+	}
+	rows, err := r.rowsOf(ctx, batch)
+	if err != nil {
+		return nil, 0, err
+	}
+	known := make([]catalog.Known, 0, len(rows))
+	for _, row := range rows {
+		known = append(known, row.Known)
+	}
+	if people, err = people.of(ctx, r, known); err != nil {
 		return nil, 0, err
 	}
 	out := make([]catalog.Transition, len(batch))
@@ -208,7 +203,7 @@ func (r *Runner) preconditions(ctx context.Context, run earshot.Run, batch []ear
 	group.SetLimit(r.o.Workers)
 	for i, a := range batch {
 		group.Go(func() error {
-			code, err := r.precondition(inner, run, a, people)
+			code, err := r.precondition(inner, run, a, people, rows, sights)
 			if err != nil {
 				if inner.Err() != nil {
 					return inner.Err()
@@ -242,10 +237,10 @@ func (r *Runner) preconditions(ctx context.Context, run earshot.Run, batch []ear
 }
 
 // precondition is empty if the action may go on, else the code of what has changed.
-func (r *Runner) precondition(ctx context.Context, run earshot.Run, a earshot.Action, p people) (string, error) {
-	row, err := r.o.Catalog.Recording(ctx, a.Recording.ID.Bucket, a.Recording.ID.Key)
-	if err != nil {
-		return "", err
+func (r *Runner) precondition(ctx context.Context, run earshot.Run, a earshot.Action, p people, rows map[earshot.RecordingID]catalog.Row, sights map[string]sighting) (string, error) {
+	row, ok := rows[earshot.RecordingID{Bucket: a.Recording.ID.Bucket, Key: a.Recording.ID.Key}]
+	if !ok {
+		return "", catalog.ErrNotFound
 	}
 	if !row.GoneAt.IsZero() {
 		return "gone", nil
@@ -253,9 +248,18 @@ func (r *Runner) precondition(ctx context.Context, run earshot.Run, a earshot.Ac
 	if row.Recording.ETag != a.Recording.ETag {
 		return "changed", nil
 	}
-	res, err := r.resolve(ctx, row.Known, p, run.AsOf)
-	if err == nil && destroys(res.decision) {
-		err = r.complete(ctx, &res)
+	var seen *storage.Head
+	if sight, ok := sights[a.Recording.ID.Bucket]; ok {
+		seen = r.seenByPlan(sight, a, row)
+	}
+	res, err := r.resolveSeen(ctx, row.Known, seen, p, run.AsOf)
+	if err == nil && destroys(res.decision) && seen == nil {
+		err = r.complete(ctx, &res, nil)
+	} else if seen != nil { // that they are as planned was seen
+		res.companions = a.Companions
+		if n, err := r.sharing(ctx, a); err != nil || n > 1 {
+			return "companions", err
+		}
 	}
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
@@ -283,6 +287,44 @@ func (r *Runner) precondition(ctx context.Context, run earshot.Run, a earshot.Ac
 	return "", nil
 }
 
+// rowsOf reads what the catalog knows of a batch's recordings.
+func (r *Runner) rowsOf(ctx context.Context, batch []earshot.Action) (map[earshot.RecordingID]catalog.Row, error) {
+	keys := map[string][]string{}
+	for _, a := range batch {
+		keys[a.Recording.ID.Bucket] = append(keys[a.Recording.ID.Bucket], a.Recording.ID.Key)
+	}
+	out := map[earshot.RecordingID]catalog.Row{}
+	for bucket, keys := range keys {
+		rows, err := r.o.Catalog.Recordings(ctx, bucket, keys)
+		if err != nil {
+			return nil, err
+		}
+		for key, row := range rows {
+			out[earshot.RecordingID{Bucket: bucket, Key: key}] = row
+		}
+	}
+	return out, nil
+}
+
+// seenByPlan is what the plan saw of an object's metadata, where a fresh listing shows that the object and
+// all that lies beside it are as the plan saw them; nil where more must be asked.
+func (r *Runner) seenByPlan(sight sighting, a earshot.Action, row catalog.Row) *storage.Head {
+	key := a.Recording.ID.Key
+	if !row.HeadKnown || a.Recording.Hidden || !unchanged(sight.own.Versions(key), a.Recording) || !r.besideAsPlanned(sight, a) {
+		return nil
+	}
+	k := row.Recording
+	return &storage.Head{ID: k.ID, ETag: k.ETag, Size: k.Size, StoredAt: k.StoredAt}
+}
+
+// sharing counts the recordings that an action's companions may belong to.
+func (r *Runner) sharing(ctx context.Context, a earshot.Action) (int, error) {
+	if len(a.Companions) == 0 {
+		return 1, nil
+	}
+	return r.o.Catalog.Sharing(ctx, a.Recording.ID.Bucket, r.layout.stem(a.Recording.ID.Key))
+}
+
 // giveBack takes an action whose intent is out, and that was not begun, back to planned. The next
 // attempt has an intent of its own.
 func (r *Runner) giveBack(ctx context.Context, a earshot.Action) error {
@@ -299,7 +341,9 @@ var errGate = errors.New("an intent is not in the published log; nothing was don
 
 // carryOut acts upon one intended action and settles it. An error means that it could not be
 // brought to an end: the intent stands, and settling goes on from what is true then.
-func (r *Runner) carryOut(ctx context.Context, a earshot.Action, published int64, recovering bool) error {
+//
+// recovering: something may have been done already. by says who brings it to an end: apply or recovery.
+func (r *Runner) carryOut(ctx context.Context, a earshot.Action, published int64, recovering bool, by string) error {
 	index, ok, err := r.o.Catalog.Head().Index(ctx, intentID(a))
 	if err != nil {
 		return err
@@ -314,16 +358,12 @@ func (r *Runner) carryOut(ctx context.Context, a earshot.Action, published int64
 	if err != nil {
 		return err
 	}
-	v.outcome.Settled = "apply"
-	if recovering {
-		v.outcome.Settled = "recovery"
-	}
-	leaf, err := r.outcomeLeaf(a, v.outcome)
+	v.outcome.Settled = by
+	settled, err := r.settled(a, v)
 	if err != nil {
 		return err
 	}
-	a.State, a.Why, a.BytesFreed, a.SettledAt = v.state, v.outcome.Code, v.freed, r.now()
-	return r.o.Catalog.Settle(ctx, r.now().UnixMicro(), catalog.Transition{Action: a, Leaf: leaf, Effect: v.effect})
+	return r.o.Catalog.Settle(ctx, r.now().UnixMicro(), settled)
 }
 
 // Settle brings to an end what a crash left intended, by what is true in the store now, and
@@ -342,7 +382,7 @@ func (r *Runner) Settle(ctx context.Context) (int, error) {
 func (r *Runner) settleBatch(ctx context.Context, published int64) (settled int, failed, err error) {
 	l := r.hire(ctx)
 	defer l.letGo()
-	open, err := r.o.Catalog.TakeOver(ctx, l.current(), applyBatch)
+	open, err := r.o.Catalog.TakeOver(ctx, l.current(), settleBatch)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -350,7 +390,7 @@ func (r *Runner) settleBatch(ctx context.Context, published int64) (settled int,
 		if ctx.Err() != nil {
 			return settled, failed, ctx.Err()
 		}
-		if err := r.carryOut(l.under(context.WithoutCancel(ctx)), a, published, true); err != nil {
+		if err := r.carryOut(l.under(context.WithoutCancel(ctx)), a, published, true, "recovery"); err != nil {
 			failed = errors.Join(failed, err)
 			continue
 		}

@@ -3,7 +3,6 @@ package retention
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"earshot"
 	"earshot/audit"
@@ -116,14 +115,9 @@ func (r *Runner) confirm(ctx context.Context, a earshot.Action, b *storage.Bucke
 			result = unknown
 			break
 		}
-		// What was stored after the act is not the act's to answer for; it is counted apart.
-		before := slices.DeleteFunc(slices.Clone(versions), func(v storage.Version) bool { return v.StoredAt.After(a.SettledAt) })
-		left, newer = left+len(before), newer+len(versions)-len(before)+uploads
-		allowed := 0
-		if i == 0 && a.Decision.Disposition == earshot.Redact {
-			allowed = 1
-		}
-		if len(before) > allowed {
+		b, n, ok := afterwards(versions, a, i == 0)
+		left, newer = left+b, newer+n+uploads
+		if !ok {
 			result = contradicted
 		}
 	}
@@ -164,4 +158,26 @@ func see(ctx context.Context, b *storage.Bucket, key string) (versions []storage
 		err = errNoUploads
 	}
 	return versions, 0, err
+}
+
+// afterwards weighs what is listed under one key of an action: before counts what was there before the
+// action ended, newer what was stored since, which is not the act's to answer for; ok says whether the
+// act's claim stands.
+func afterwards(versions []storage.Version, a earshot.Action, own bool) (before, newer int, ok bool) {
+	allowed := 0
+	if own && a.Decision.Disposition == earshot.Redact {
+		allowed = 1
+	}
+	for _, v := range versions {
+		if v.StoredAt.After(a.SettledAt) {
+			newer++
+		} else {
+			before++
+		}
+	}
+	if allowed > before && newer > 0 {
+		// The store's clock may be ahead of ours: the oldest that is there is the one that the act made.
+		before, newer = before+1, newer-1
+	}
+	return before, newer, before <= allowed
 }

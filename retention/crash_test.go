@@ -87,6 +87,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 		for i := 1 + landed*step/2; i <= n; i += step {
 			script := fault.CrashAt(i, landed == 1)
 			t.Run(fmt.Sprintf("at%d/landed=%d", i, landed), func(t *testing.T) {
+				t.Parallel()
 				w := crashWorld(t)
 				w.o.Retries = 1
 				if err := w.run(script); err == nil && script.Crashed() {

@@ -5,12 +5,14 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"earshot"
 	"earshot/audit"
+	"earshot/storage/catalog"
 )
 
 // PlaceHold places a legal hold and publishes the entry that says so. It protects from the moment
@@ -79,18 +81,29 @@ func (r *Runner) FileRequest(ctx context.Context, kind earshot.RequestKind, subj
 	return r.Ask(ctx, Asked{Kind: kind, Subject: subject, Within: within})
 }
 
-// standingRequests are the open requests of a subject. Who was erased once has one that stands for ever,
-// so that what arrives late goes too.
-func (r *Runner) standingRequests(ctx context.Context, subject earshot.SubjectID) ([]earshot.Request, error) {
-	open, err := r.o.Catalog.OpenRequests(ctx, subject)
-	if err != nil || slices.ContainsFunc(open, func(q earshot.Request) bool { return q.Kind == earshot.RequestErasure }) {
-		return open, err
+// about reads what decisions about data subjects' recordings hang on. Erasure outlives its request:
+// what arrives late of somebody who was erased is to go too.
+func (r *Runner) about(ctx context.Context, ids []earshot.SubjectID) (map[earshot.SubjectID]catalog.Person, error) {
+	out, err := r.o.Catalog.Persons(ctx, ids)
+	if err != nil {
+		return nil, err
 	}
-	at, err := r.o.Catalog.ErasedAt(ctx, r.tombstone(subject))
-	if err != nil || at.IsZero() {
-		return open, err
+	tags := map[earshot.SubjectID]string{}
+	for id := range out {
+		tags[id] = r.tombstone(id)
 	}
-	return append(open, earshot.Request{ID: "erased before", Kind: earshot.RequestErasure, Subject: subject, MadeAt: at}), nil
+	erased, err := r.o.Catalog.Erased(ctx, slices.Collect(maps.Values(tags)))
+	if err != nil {
+		return nil, err
+	}
+	for id, p := range out {
+		at, ok := erased[tags[id]]
+		if ok && !slices.ContainsFunc(p.Requests, func(q earshot.Request) bool { return q.Kind == earshot.RequestErasure }) {
+			p.Requests = append(p.Requests, earshot.Request{ID: "erased before", Kind: earshot.RequestErasure, Subject: id, MadeAt: at})
+			out[id] = p
+		}
+	}
+	return out, nil
 }
 
 func (r *Runner) putRequest(ctx context.Context, kind audit.Kind, q earshot.Request) error {

@@ -29,7 +29,7 @@ type Planned struct {
 }
 
 // planBatch is how many due recordings are decided between two transactions.
-const planBatch = 256
+const planBatch = 1000
 
 // mostUnread is when a plan is given up, since it is the store that is not well.
 const mostUnread = 200
@@ -139,24 +139,30 @@ func (p *planning) scope(ctx context.Context, s Scope) error {
 // decide resolves a batch side by side and writes what came of it, in order.
 func (p *planning) decide(ctx context.Context, batch []catalog.Row) error {
 	results, errs := make([]resolved, len(batch)), make([]error, len(batch))
+	known := make([]catalog.Known, len(batch))
+	for i, row := range batch {
+		known[i] = row.Known
+	}
+	people, err := p.people.of(ctx, p.r, known)
+	if err != nil {
+		return err
+	}
 	group, inner := errgroup.WithContext(ctx)
 	group.SetLimit(p.r.o.Workers)
 	for i, row := range batch {
 		group.Go(func() error {
-			results[i], errs[i] = p.r.resolve(inner, row.Known, p.people, p.run.AsOf)
-			if errs[i] == nil && destroys(results[i].decision) {
-				errs[i] = p.r.complete(inner, &results[i])
-			}
-			if errs[i] == nil && destroys(results[i].decision) && results[i].known.Recording.Class != "" {
-				errs[i] = p.r.withOwner(inner, &results[i], p.people, p.run.AsOf)
-			}
+			results[i], errs[i] = p.r.resolve(inner, row.Known, people, p.run.AsOf)
 			return inner.Err()
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return err
 	}
+	if err := p.complete(ctx, results, errs); err != nil {
+		return err
+	}
 	var foresights []catalog.Foresight
+	var troubles []catalog.Trouble
 	var actions []earshot.Action
 	for i, res := range results {
 		if err := errs[i]; err != nil {
@@ -165,6 +171,7 @@ func (p *planning) decide(ctx context.Context, batch []catalog.Row) error {
 			}
 			if !errors.Is(err, storage.ErrNotFound) && !errors.Is(err, storage.ErrChanged) {
 				p.r.o.Logger.WarnContext(ctx, "recording could not be read", "object", objectHash(batch[i].Recording.ID), "err", err)
+				troubles = append(troubles, catalog.Trouble{ID: batch[i].Recording.ID, ETag: batch[i].Recording.ETag, Code: "unreadable"})
 			}
 			continue
 		}
@@ -185,10 +192,50 @@ func (p *planning) decide(ctx context.Context, batch []catalog.Row) error {
 		}
 		foresights = append(foresights, f)
 	}
+	if err := p.r.o.Catalog.Failed(ctx, p.r.now(), troubles); err != nil {
+		return err
+	}
 	if err := p.r.o.Catalog.Foresee(ctx, foresights); err != nil {
 		return err
 	}
 	return p.r.o.Catalog.Add(ctx, p.run.ID, actions)
+}
+
+// complete finds what goes along with recordings that are to be disposed of. What lies beside them is
+// looked for together; where that fails, for each.
+func (p *planning) complete(ctx context.Context, results []resolved, errs []error) error {
+	var keys []string
+	bucket := ""
+	for i, res := range results {
+		if id := res.known.Recording.ID; errs[i] == nil && destroys(res.decision) {
+			keys, bucket = append(keys, id.Key), id.Bucket
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	b, err := p.r.bucket(ctx, bucket)
+	if err != nil {
+		return err
+	}
+	var beside *storage.Sweep
+	if s, err := p.r.sweepCompanions(ctx, b, keys, storage.Sweep{}); err == nil {
+		beside = &s
+	}
+	group, inner := errgroup.WithContext(ctx)
+	group.SetLimit(p.r.o.Workers)
+	for i := range results {
+		if errs[i] != nil || !destroys(results[i].decision) {
+			continue
+		}
+		group.Go(func() error {
+			if errs[i] = p.r.complete(inner, &results[i], beside); errs[i] == nil && destroys(results[i].decision) && results[i].known.Recording.Class != "" {
+				errs[i] = p.r.withOwner(inner, &results[i], p.people, p.run.AsOf)
+			}
+			return inner.Err()
+		})
+	}
+	return group.Wait()
 }
 
 // lookAgain is when a decision that may change without our being told is made again.
@@ -213,7 +260,8 @@ func why(d earshot.Decision) string {
 
 // complete finds the companions of a recording that is to be disposed of. A companion that the
 // policy wants a person to look at makes the whole recording one for review.
-func (r *Runner) complete(ctx context.Context, res *resolved) error {
+// beside, if not nil, is a look at what lies beside many recordings.
+func (r *Runner) complete(ctx context.Context, res *resolved, beside *storage.Sweep) error {
 	if res.known.Recording.Hidden && res.decision.Disposition == earshot.Redact {
 		res.review("hidden", "somebody hid it behind a delete marker, and a redacted copy would show it again: restore it or let a rule delete it")
 		return nil
@@ -222,7 +270,7 @@ func (r *Runner) complete(ctx context.Context, res *resolved) error {
 	if err != nil {
 		return err
 	}
-	if res.companions, err = r.findCompanions(ctx, b, res.known.Recording.ID.Key); err != nil {
+	if res.companions, err = r.findCompanions(ctx, b, res.known.Recording.ID.Key, beside); err != nil {
 		return err
 	}
 	if len(res.companions) > 0 {

@@ -176,7 +176,9 @@ func (w *redaction) replace(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	w.r.cores <- struct{}{} // more at once would only hold more memory
 	out, err := w.rewritten(src)
+	<-w.r.cores
 	if err != nil {
 		return err
 	}

@@ -26,22 +26,44 @@ type resolved struct {
 // people holds what decisions need to know of people, read once a batch.
 type people struct {
 	holds []earshot.Hold
+	known map[earshot.SubjectID]catalog.Person // of whom more was asked beforehand
 }
 
 func (r *Runner) people(ctx context.Context) (people, error) {
 	holds, err := r.o.Catalog.Holds(ctx, false)
-	return people{holds}, err
+	return people{holds: holds}, err
+}
+
+// of is the same with what is known of those whose recordings these seem to be.
+func (p people) of(ctx context.Context, r *Runner, known []catalog.Known) (people, error) {
+	var ids []earshot.SubjectID
+	for _, k := range known {
+		if k.Recording.Subject == "" {
+			r.layout.describe(&k.Recording)
+		}
+		if k.Recording.Subject != "" {
+			ids = append(ids, k.Recording.Subject)
+		}
+	}
+	var err error
+	p.known, err = r.about(ctx, ids)
+	return p, err
 }
 
 // resolve decides about one recording, asking only for the facts that the decision turns out to
 // hang on: first what the listing and the key tell, then the object's metadata, then what was
 // heard, and what the store protects only where something would be destroyed.
 func (r *Runner) resolve(ctx context.Context, known catalog.Known, p people, at time.Time) (resolved, error) {
+	return r.resolveSeen(ctx, known, nil, p, at)
+}
+
+// resolveSeen is resolve for one whose metadata was read already.
+func (r *Runner) resolveSeen(ctx context.Context, known catalog.Known, seen *storage.Head, p people, at time.Time) (resolved, error) {
 	b, err := r.bucket(ctx, known.Recording.ID.Bucket)
 	if err != nil {
 		return resolved{}, err
 	}
-	out := resolved{known: known}
+	out := resolved{known: known, head: seen}
 	r.layout.describe(&out.known.Recording)
 	r.forget(&out.known)
 	for range 8 { // each turn learns something, and there are not that many things to learn
@@ -79,13 +101,15 @@ func (r *Runner) assemble(ctx context.Context, out *resolved, p people, at time.
 		f.Recording, k.Recording = rec, rec
 	}
 	if rec.Subject != "" {
-		var err error
-		if f.Subject, err = r.o.Catalog.Subject(ctx, rec.Subject); err != nil {
-			return err
+		who, ok := p.known[rec.Subject]
+		if !ok {
+			asked, err := r.about(ctx, []earshot.SubjectID{rec.Subject})
+			if err != nil {
+				return err
+			}
+			who = asked[rec.Subject]
 		}
-		if f.Requests, err = r.standingRequests(ctx, rec.Subject); err != nil {
-			return err
-		}
+		f.Subject, f.Requests = who.Subject, who.Requests
 	}
 	if rec.Class == "" {
 		f.Holds = r.held(rec, p.holds)
@@ -252,10 +276,19 @@ func (r *Runner) eventWake(ctx context.Context, b *storage.Bucket, key string) (
 	return voice.Statement{}, voice.ErrSilent
 }
 
-// findCompanions looks which companions a recording has.
-func (r *Runner) findCompanions(ctx context.Context, b *storage.Bucket, key string) ([]earshot.Companion, error) {
+// findCompanions looks which companions a recording has. beside, if not nil, is a look at what lies
+// beside many recordings.
+func (r *Runner) findCompanions(ctx context.Context, b *storage.Bucket, key string, beside *storage.Sweep) ([]earshot.Companion, error) {
 	var out []earshot.Companion
 	for _, c := range r.layout.companionKeys(key) {
+		if beside != nil {
+			if versions := beside.Versions(c.key); len(versions) > 0 && versions[0].Marker {
+				out = append(out, earshot.Companion{Class: c.Class, ID: earshot.RecordingID{Bucket: b.Name(), Key: c.key}})
+			} else if len(versions) > 0 {
+				out = append(out, earshot.Companion{Class: c.Class, ID: versions[0].ID, ETag: versions[0].ETag, Size: versions[0].Size})
+			}
+			continue
+		}
 		head, err := b.Head(ctx, c.key, "")
 		if errors.Is(err, storage.ErrNotFound) {
 			// What lies hidden below a delete marker is a copy too.

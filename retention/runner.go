@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -34,12 +35,14 @@ type Options struct {
 	By          earshot.Principal // who runs this
 	// Ear hears what nobody wrote down. Nil: it stays unknown.
 	Ear       Ear
-	Inventory string           // folder of the last inventories, to be named in entries; may be empty
-	Producer  string           // program and version, for the log
-	Spool     string           // folder for sound under redaction; default os.TempDir
-	Workers   int              // recordings handled at once; default 8
-	Now       func() time.Time // default time.Now
-	Logger    *slog.Logger     // default: silent
+	Inventory string // folder of the last inventories, to be named in entries; may be empty
+	Producer  string // program and version, for the log
+	Spool     string // folder for sound under redaction; default os.TempDir
+	// Workers is how many recordings are handled at once, most of them waiting for the store; default
+	// four for each core, and at least eight. Sound is rewritten on one core each.
+	Workers int
+	Now     func() time.Time // default time.Now
+	Logger  *slog.Logger     // default: silent
 	// Wake, if not nil, is told of a run that is about to be carried out, so that other processes on a
 	// shared catalog may help. It must not wait for them.
 	Wake func(ctx context.Context, run earshot.Run)
@@ -62,6 +65,7 @@ type Runner struct {
 	mu      sync.Mutex // guards what follows
 	buckets map[string]*storage.Bucket
 	sealed  map[earshot.RunID]earshot.Digest // the run whose actions were found to be as sealed
+	cores   chan struct{}                    // one place for each rewriting at a time
 }
 
 // SubjectKeys keeps the keys that data subjects' tags are made with.
@@ -96,7 +100,7 @@ func New(o Options) (*Runner, error) {
 		o.Now = time.Now
 	}
 	if o.Workers == 0 {
-		o.Workers = 8
+		o.Workers = max(8, 4*runtime.GOMAXPROCS(0))
 	}
 	if o.Spool == "" {
 		o.Spool = os.TempDir()
@@ -126,7 +130,8 @@ func New(o Options) (*Runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Runner{o: o, layout: l, rules: newRuleset(o.Policies), buckets: map[string]*storage.Bucket{}, sealed: map[earshot.RunID]earshot.Digest{}}, nil
+	return &Runner{o: o, layout: l, rules: newRuleset(o.Policies), buckets: map[string]*storage.Bucket{}, sealed: map[earshot.RunID]earshot.Digest{},
+		cores: make(chan struct{}, runtime.GOMAXPROCS(0))}, nil
 }
 
 // PolicyDigest is the digest over all policies of this Runner, as plans name it.

@@ -31,10 +31,13 @@ const (
 // Bucket is one bucket of a Store. It is safe for concurrent use.
 type Bucket struct {
 	name       string
+	store      *Store
 	core       *minio.Core
 	keep       []string
 	versioning Versioning
 	locking    bool
+	// exactUploads: the store lists unfinished uploads of one key at a time only.
+	exactUploads bool
 }
 
 // Name of the bucket.
@@ -70,6 +73,9 @@ func (b *Bucket) list(ctx context.Context, prefix, after string, hidden bool) it
 				failures = 0
 				if o.IsDeleteMarker || o.Key == after && after != "" {
 					continue // a marker is not a recording; older versions share the newest one's fate
+				}
+				if o.Key < after {
+					b.store.disordered.Store(true)
 				}
 				after = o.Key
 				if strings.HasSuffix(o.Key, "/") && o.Size == 0 {
@@ -392,7 +398,7 @@ func (b *Bucket) version(o minio.ObjectInfo) Version {
 	r := b.recording(o)
 	v := Version{ID: r.ID, ETag: r.ETag, Size: o.Size, StoredAt: r.StoredAt, Latest: o.IsLatest, Marker: o.IsDeleteMarker}
 	if b.versioning == Unversioned {
-		v.ID.Version = ""
+		v.ID.Version, v.Latest = "", true
 	} else if v.ID.Version == "" {
 		v.ID.Version = "null"
 	}

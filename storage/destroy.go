@@ -64,7 +64,7 @@ func (b *Bucket) Destroy(ctx context.Context, ids []earshot.RecordingID) []error
 		case id.Bucket != b.name:
 			errs[i] = fmt.Errorf("destroying a version: it belongs to bucket %q, not %q", id.Bucket, b.name)
 		case id.Version == "" && b.versioning != Unversioned:
-			errs[i] = errors.New("destroying a version: no version given in a bucket that keeps versions; that would only hide it")
+			errs[i] = errNoVersion
 		default:
 			errs[i] = b.destroy(ctx, id)
 		}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -25,6 +26,8 @@ type Options struct {
 	Transport http.RoundTripper
 	// Retries of one request that failed in a way that may pass. Default 5.
 	Retries int
+	// Pace bounds how much is asked of the store. Default: no bounds but those that it shows.
+	Pace Pace
 	// KeepMetadata lists the user metadata (without x-amz-meta-, lower case) that survives a
 	// redaction. Anything else is dropped, since it may describe what was erased. A trailing *
 	// stands for any ending.
@@ -48,9 +51,15 @@ func (o Options) validate() (*url.URL, error) {
 
 // Store is one S3 endpoint with one set of credentials. It is safe for concurrent use.
 type Store struct {
-	core *minio.Core
-	keep []string
+	core  *minio.Core
+	keep  []string
+	pacer *pacer
+	// disordered: the store was seen to list out of order, so that listings of many keys prove nothing.
+	disordered atomic.Bool
 }
+
+// Load tells how the store takes what it is asked for.
+func (s *Store) Load() Load { return s.pacer.load() }
 
 // Connect prepares a Store. It sends no request.
 func Connect(o Options) (*Store, error) {
@@ -67,18 +76,19 @@ func Connect(o Options) (*Store, error) {
 	if o.Transport == nil {
 		o.Transport = NewTransport()
 	}
+	paced := newPacer(o.Transport, o.Pace)
 	core, err := minio.NewCore(u.Host, &minio.Options{
 		Creds:        credentials.NewStaticV4(o.AccessKey, o.SecretKey, o.SessionToken),
 		Secure:       u.Scheme == "https",
 		Region:       o.Region,
-		Transport:    o.Transport,
+		Transport:    paced,
 		MaxRetries:   o.Retries,
 		BucketLookup: lookup(u),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("store endpoint %q: %w", o.Endpoint, err)
 	}
-	return &Store{core: core, keep: o.KeepMetadata}, nil
+	return &Store{core: core, keep: o.KeepMetadata, pacer: paced}, nil
 }
 
 // lookup: names as host parts on AWS, as paths everywhere else.
@@ -101,7 +111,7 @@ func NewTransport() *http.Transport {
 // Bucket looks the bucket up and learns whether it is versioned and locked. A bucket that does
 // not exist is [ErrNotFound].
 func (s *Store) Bucket(ctx context.Context, name string) (*Bucket, error) {
-	b := &Bucket{name: name, core: s.core, keep: s.keep}
+	b := &Bucket{name: name, core: s.core, keep: s.keep, store: s}
 	err := again(ctx, func() error {
 		ok, err := s.core.BucketExists(ctx, name)
 		if err == nil && !ok {
@@ -131,6 +141,7 @@ func (s *Store) Bucket(ctx context.Context, name string) (*Bucket, error) {
 		b.locking = status == "Enabled"
 		return err
 	})
+	b.exactUploads = s.pacer.exactUploads()
 	if err != nil {
 		return nil, fmt.Errorf("reading the object lock of bucket %q: %w", name, err)
 	}

@@ -49,6 +49,8 @@ type app struct {
 	out, err   io.Writer
 	configPath string
 	as         string
+	tenant     string // where the configuration is of several
+	ofMany     bool   // the configuration is one tenant's
 	json       bool
 	verbose    bool
 }
@@ -124,12 +126,13 @@ Data goes to stdout, everything else to stderr; --json gives JSON Lines.` + "\n"
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.configPath, "config", envOr("EARSHOT_CONFIG", "earshot.yaml"), "configuration file (or $EARSHOT_CONFIG)")
 	flags.StringVar(&a.as, "as", envOr("EARSHOT_AS", ""), "who is acting, for the log (or $EARSHOT_AS; default: the login name)")
+	flags.StringVar(&a.tenant, "tenant", envOr("EARSHOT_TENANT", ""), "which tenant, where the configuration is of several (or $EARSHOT_TENANT)")
 	flags.BoolVar(&a.json, "json", false, "write JSON Lines to stdout")
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "say more on stderr")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
 	root.AddCommand(
 		newDemo(a), newInit(a), newServe(a), newWorker(a), newQueue(a), newScan(a), newPlan(a), newShow(a), newApprove(a), newApply(a),
-		newInspect(a), newRedact(a), newWakeword(a), newEventlog(a), newPolicy(a), newHold(a), newSubject(a), newAudit(a), newDoctor(a), newStatus(a), newVersion(a), newStore(),
+		newInspect(a), newRedact(a), newWakeword(a), newEventlog(a), newPolicy(a), newHold(a), newSubject(a), newAudit(a), newDoctor(a), newStatus(a), newAttention(a), newTenants(a), newVersion(a), newStore(),
 	)
 	return root
 }

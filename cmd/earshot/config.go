@@ -45,7 +45,7 @@ type Config struct {
 	// Inventory is the folder of the lists of what the store held last; default inventory.
 	Inventory string       `yaml:"inventory"`
 	Spool     string       `yaml:"spool"`   // folder for sound under redaction; default the system's
-	Workers   int          `yaml:"workers"` // recordings handled at once; default 8
+	Workers   int          `yaml:"workers"` // recordings handled at once; default four for each core, at least 8
 	Layout    LayoutConfig `yaml:"layout"`
 	// Scan is how the catalog is kept up to date between full scans.
 	Scan ScanConfig `yaml:"scan"`
@@ -63,6 +63,8 @@ type Config struct {
 	Listen  string        `yaml:"listen"` // of earshot serve; default 127.0.0.1:8470
 
 	dir string
+	// ofMany: it is one of several tenants, whose credentials are not in an environment that all share.
+	ofMany bool
 }
 
 // StoreConfig says where the recordings are: embedded, or an S3 endpoint.
@@ -73,6 +75,8 @@ type StoreConfig struct {
 	AccessKey     string `yaml:"access_key"`      // or $EARSHOT_ACCESS_KEY
 	AccessKeyFile string `yaml:"access_key_file"` // a file that holds it
 	SecretKeyFile string `yaml:"secret_key_file"` // a file that holds it, or $EARSHOT_SECRET_KEY
+	// Pace bounds how much is asked of the store, and when.
+	Pace PaceConfig `yaml:"pace"`
 }
 
 // LogConfig says where the log is written.
@@ -114,11 +118,29 @@ type CompanionConfig struct {
 }
 
 func (a *app) config() (*Config, error) {
+	site, err := a.site()
+	switch {
+	case err != nil:
+		return nil, err
+	case site == nil && a.tenant != "":
+		return nil, fmt.Errorf("%w: --tenant: %s is the configuration of one installation, without tenants", errUsage, a.configPath)
+	case site != nil && a.tenant == "":
+		return nil, fmt.Errorf("%w: for which tenant? Use --tenant with one of %s", errUsage, strings.Join(site.names(), ", "))
+	case site != nil:
+		one, err := a.ofTenant(site, a.tenant)
+		if err != nil {
+			return nil, err
+		}
+		if err := a.apart(site); err != nil {
+			return nil, err
+		}
+		return one.config()
+	}
 	text, err := os.ReadFile(a.configPath)
 	if err != nil {
 		return nil, hint(fmt.Errorf("reading the configuration: %w", err))
 	}
-	var c Config
+	c := Config{ofMany: a.ofMany}
 	dec := yaml.NewDecoder(bytes.NewReader(text), yaml.DisallowUnknownField(), yaml.Strict())
 	if err := dec.Decode(&c); err != nil {
 		return nil, fmt.Errorf("configuration %s: %s", a.configPath, strings.Join(strings.Fields(firstLine(yaml.FormatError(err, false, false))), " "))
@@ -185,7 +207,7 @@ func (c *Config) check() error {
 			return fmt.Errorf("log.retain: %w", err)
 		}
 	}
-	if err := errors.Join(c.Hearing.check(), c.Scan.check(c.dir)); err != nil {
+	if err := errors.Join(c.Hearing.check(), c.Store.Pace.check(), c.Scan.check(c.dir)); err != nil {
 		return err
 	}
 	_, err := c.layout()
@@ -271,7 +293,7 @@ func (a *app) connectTo(ctx context.Context, c *Config) (*installation, error) {
 	}
 	m := layout.Metadata
 	i.options = storage.Options{
-		Endpoint: c.Store.Endpoint, Region: c.Store.Region,
+		Endpoint: c.Store.Endpoint, Region: c.Store.Region, Pace: c.Store.Pace.pace(),
 		KeepMetadata: append([]string{m.Captured, m.Subject, m.Device, m.Locale, m.Source, m.WakeStart, m.WakeEnd, m.WakeWord, "earshot-*"}, c.KeepMetadata...),
 	}
 	if c.Store.Embedded != "" {
@@ -293,6 +315,9 @@ func (a *app) connectTo(ctx context.Context, c *Config) (*installation, error) {
 // credentials come from the environment or from files, never from flags.
 func (c *Config) credentials() (access, secret string, err error) {
 	access, secret = envOr("EARSHOT_ACCESS_KEY", c.Store.AccessKey), os.Getenv("EARSHOT_SECRET_KEY")
+	if c.ofMany && c.Store.SecretKeyFile != "" {
+		access, secret = c.Store.AccessKey, ""
+	}
 	for _, f := range []struct {
 		path string
 		to   *string

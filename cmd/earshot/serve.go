@@ -26,8 +26,17 @@ func newServe(a *app) *cobra.Command {
 		`Each policy's run scans, plans and, where no approval is needed, applies. A run that was missed while earshot
 was down is made up for at once. GET /healthz tells that the process lives, /readyz that store, catalog and log
 answer, /schedule when each policy runs next. POST /events takes what S3 and MinIO tell of objects that came or went
-(scan.webhook_token_file); the keys are looked at afresh.`, cobra.NoArgs,
+(scan.webhook_token_file); the keys are looked at afresh.
+For an installation of several tenants all of them are served, each below /tenants/NAME/, and /metrics names them.`, cobra.NoArgs,
 		func(cmd *cobra.Command, _ []string) error {
+			if site, err := a.site(); err != nil {
+				return err
+			} else if site != nil && a.tenant == "" {
+				if addr == "" {
+					addr = site.Listen
+				}
+				return a.serveAll(cmd.Context(), site, addr)
+			}
 			i, err := a.open(cmd.Context())
 			if err != nil {
 				return err
@@ -42,7 +51,35 @@ answer, /schedule when each policy runs next. POST /events takes what S3 and Min
 	return c
 }
 
+// serve serves one installation.
 func (a *app) serve(ctx context.Context, i *installation, addr string) error {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("listening on %s: %w", addr, err)
+	}
+	var server *http.Server
+	failed := make(chan error, 1)
+	err = a.serveOne(ctx, i, func(one *served) {
+		server = &http.Server{Handler: one.handler, ReadHeaderTimeout: 5 * time.Second}
+		go func() { failed <- server.Serve(l) }()
+		a.say("earshot serves on http://%s; %d policies are in force", l.Addr(), len(i.policies))
+	})
+	if server == nil {
+		return errors.Join(err, l.Close())
+	}
+	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if serveErr := errors.Join(server.Shutdown(shutdown), <-failed); serveErr != nil && !errors.Is(serveErr, http.ErrServerClosed) {
+		err = errors.Join(err, serveErr)
+	}
+	if errors.Is(err, context.Canceled) {
+		return nil // asked to stop
+	}
+	return err
+}
+
+// serveOne runs the schedules of an installation until ctx ends; up is told when it is ready to be asked.
+func (a *app) serveOne(ctx context.Context, i *installation, up func(*served)) error {
 	runner, err := a.newRunner(i, earshot.Principal{Kind: earshot.Service, Name: "earshot serve"})
 	if err != nil {
 		return err
@@ -57,7 +94,7 @@ func (a *app) serve(ctx context.Context, i *installation, addr string) error {
 		}
 	}
 	watch := &watching{i: i}
-	o := schedule.Options{Runner: runner, Catalog: i.db, Policies: i.policies, Logger: a.logger()}
+	o := schedule.Options{Runner: runner, Catalog: i.db, Policies: i.policies, Logger: a.logger(), Quiet: i.cfg.Store.Pace.quiet}
 	if i.cfg.Reconcile != "never" {
 		o.Chores = []schedule.Chore{{Name: "reconcile", Spec: i.cfg.Reconcile, Run: func(ctx context.Context) (string, error) { return watch.reconcile(ctx, runner) }}}
 	}
@@ -71,13 +108,6 @@ func (a *app) serve(ctx context.Context, i *installation, addr string) error {
 	}
 	defer deaf()
 	watch.inbox = inbox
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return fmt.Errorf("listening on %s: %w", addr, err)
-	}
-	server := &http.Server{Handler: endpoints(i, s, watch), ReadHeaderTimeout: 5 * time.Second}
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(l) }()
 	ticking, stop := context.WithCancel(ctx)
 	published := make(chan struct{})
 	go func() {
@@ -88,17 +118,8 @@ func (a *app) serve(ctx context.Context, i *installation, addr string) error {
 		stop()
 		<-published
 	}()
-	a.say("earshot serves on http://%s; %d policies are in force", l.Addr(), len(i.policies))
-	err = s.Run(ctx)
-	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	if serveErr := errors.Join(server.Shutdown(shutdown), <-failed); serveErr != nil && !errors.Is(serveErr, http.ErrServerClosed) {
-		err = errors.Join(err, serveErr)
-	}
-	if errors.Is(err, context.Canceled) {
-		return nil // asked to stop
-	}
-	return err
+	up(&served{watch: watch, handler: endpoints(i, s, watch)})
+	return s.Run(ctx)
 }
 
 func endpoints(i *installation, s *schedule.Schedule, watch *watching) http.Handler {
@@ -116,13 +137,17 @@ func endpoints(i *installation, s *schedule.Schedule, watch *watching) http.Hand
 	return mux
 }
 
-// ready tells whether store, catalog and log answer.
-func (i *installation) ready(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+// answers tells whether store, catalog and log answer.
+func (i *installation) answers(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	_, storeErr := i.store.Bucket(ctx, i.cfg.Log.Bucket)
 	_, logErr := i.log.Publish(ctx)
-	if err := errors.Join(i.db.Ping(ctx), storeErr, logErr); err != nil {
+	return errors.Join(i.db.Ping(ctx), storeErr, logErr)
+}
+
+func (i *installation) ready(w http.ResponseWriter, r *http.Request) {
+	if err := i.answers(r.Context()); err != nil {
 		http.Error(w, "not ready: "+oneLine(err), http.StatusServiceUnavailable)
 		return
 	}
@@ -186,67 +211,4 @@ func (w *watching) reconcile(ctx context.Context, r *retention.Runner) (string, 
 	w.vanished.Store(sum.Faults())
 	w.last.Store(time.Now().Unix())
 	return fmt.Sprintf("%d appeared, %d went as the log says, %d vanished without an entry, %d changed, %d hidden", sum.Appeared, sum.Explained, sum.Vanished, sum.Changed, sum.Hidden), errors.Join(errs...)
-}
-
-// ServeHTTP writes the figures in the Prometheus text format.
-func (w *watching) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	published, err := w.i.db.Head().Published(r.Context())
-	if err != nil {
-		http.Error(rw, "the catalog does not answer", http.StatusServiceUnavailable)
-		return
-	}
-	now := time.Now()
-	requests, recordings, err := w.i.db.Overdue(r.Context(), now, now.Add(-overdueAfter))
-	if err != nil {
-		http.Error(rw, "the catalog does not answer", http.StatusServiceUnavailable)
-		return
-	}
-	size, at, gap := w.i.log.Witnessed()
-	missing := 0
-	if gap != nil {
-		missing = 1
-	}
-	var since int64
-	if !at.IsZero() {
-		since = at.Unix()
-	}
-	rw.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	var looked, unlooked int64
-	if w.inbox != nil {
-		looked, unlooked = w.inbox.Looked(), w.inbox.Missed()
-	}
-	for _, m := range []struct {
-		name, help string
-		value      int64
-	}{
-		{"earshot_events_followed", "Keys that this process looked at because the store told of them.", looked},
-		{"earshot_events_missed", "Keys that the store told of and that could not be looked at; the next listing makes up for them.", unlooked},
-		{"earshot_log_published_entries", "Size of the published log.", published},
-		{"earshot_log_cosigned_entries", "Size of the tree that the quorum of witnesses cosigned last; 0 without witnesses.", size},
-		{"earshot_log_cosigned_timestamp_seconds", "When that was, by the witnesses' clocks; 0 for never.", since},
-		{"earshot_log_cosign_gap", "1 while the newest tree lacks the quorum of witnesses.", int64(missing)},
-		{"earshot_requests_overdue", "Data subjects' requests that are open beyond their deadline.", int64(requests)},
-		{"earshot_recordings_overdue", "Recordings whose date came more than two days ago and that no plan has looked at since.", int64(recordings)},
-		{"earshot_reconcile_vanished_versions", "Object versions that the last reconcile of this process found gone without an entry.", w.vanished.Load()},
-		{"earshot_reconcile_timestamp_seconds", "When this process last reconciled; 0 for never.", w.last.Load()},
-	} {
-		fmt.Fprintf(rw, "# HELP %s %s\n# TYPE %s gauge\n%s %d\n", m.name, m.help, m.name, m.name, m.value)
-	}
-	// A policy that no longer runs does no harm that anybody sees: alert on the age of this.
-	const last = "earshot_policy_last_run_timestamp_seconds"
-	fmt.Fprintf(rw, "# HELP %s When the policy's scheduled run began last; 0 for never.\n# TYPE %s gauge\n", last, last)
-	for _, p := range w.i.policies {
-		if p.Schedule() == "" {
-			continue
-		}
-		at, err := w.i.db.LastRun(r.Context(), p.Name())
-		if err != nil {
-			return
-		}
-		var seconds int64
-		if !at.IsZero() {
-			seconds = at.Unix()
-		}
-		fmt.Fprintf(rw, "%s{policy=%q} %d\n", last, p.Name(), seconds)
-	}
 }

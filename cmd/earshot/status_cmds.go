@@ -14,10 +14,13 @@ import (
 
 // standing is whether what should have happened by now has.
 type standing struct {
+	Tenant     string           `json:"tenant,omitempty"`
 	At         time.Time        `json:"at"`
 	Requests   int              `json:"requests_overdue"`
 	Recordings int              `json:"recordings_overdue"`
 	Unfinished int              `json:"actions_unfinished"`
+	Failing    int              `json:"recordings_failing"` // tried again by themselves
+	Blocked    int              `json:"recordings_blocked"` // see earshot attention list
 	Waiting    int              `json:"runs_waiting_for_approval"`
 	Policies   []policyStanding `json:"policies"`
 }
@@ -33,7 +36,7 @@ func newStatus(a *app) *cobra.Command {
 	var grace string
 	c := command("status", "Tell whether everything has happened that should have by now",
 		`A dead man's switch for a monitor: the exit status is 3 if a policy has not run when its schedule said, if recordings
-have waited for a plan for longer than two days, or if a data subject's request is beyond its deadline. Runs by hand
+have waited for a plan for longer than two days, if one is blocked since it failed again and again, or if a data subject's request is beyond its deadline. Runs by hand
 count. The same figures are metrics of earshot serve (earshot_requests_overdue, earshot_recordings_overdue,
 earshot_policy_last_run_timestamp_seconds).`, cobra.NoArgs,
 		func(cmd *cobra.Command, _ []string) error {
@@ -41,22 +44,40 @@ earshot_policy_last_run_timestamp_seconds).`, cobra.NoArgs,
 			if err != nil {
 				return fmt.Errorf("%w: --grace: %w", errUsage, err)
 			}
-			i, err := a.open(cmd.Context())
+			site, err := a.site()
 			if err != nil {
 				return err
 			}
-			defer i.close()
-			s, err := i.standing(cmd.Context(), time.Now().UTC(), late)
-			if err != nil {
-				return err
+			if site == nil || a.tenant != "" {
+				return a.status(cmd.Context(), late, "")
 			}
-			if err := a.emit(s, func(w io.Writer) { printStanding(w, s) }); err != nil {
-				return err
-			}
-			return s.err()
+			return a.each(site, func(one *app, name string) error { return one.status(cmd.Context(), late, name) })
 		})
 	c.Flags().StringVar(&grace, "grace", "6h", "how long after its time a run may begin")
 	return c
+}
+
+// status tells how an installation stands; tenant is its name, where there are several.
+func (a *app) status(ctx context.Context, late time.Duration, tenant string) error {
+	i, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer i.close()
+	s, err := i.standing(ctx, time.Now().UTC(), late)
+	if err != nil {
+		return err
+	}
+	s.Tenant = tenant
+	if err := a.emit(s, func(w io.Writer) {
+		if tenant != "" {
+			fmt.Fprintf(w, "tenant %s:\n", tenant)
+		}
+		printStanding(w, s)
+	}); err != nil {
+		return err
+	}
+	return s.err()
 }
 
 func (i *installation) standing(ctx context.Context, now time.Time, grace time.Duration) (standing, error) {
@@ -70,6 +91,9 @@ func (i *installation) standing(ctx context.Context, now time.Time, grace time.D
 		return out, err
 	}
 	out.Unfinished = len(open)
+	if out.Failing, out.Blocked, err = i.db.Troubled(ctx); err != nil {
+		return out, err
+	}
 	runs, err := i.db.Runs(ctx, 1000)
 	if err != nil {
 		return out, err
@@ -117,6 +141,7 @@ func (s standing) err() error {
 	}
 	add(s.Requests, "request(s) beyond their deadline")
 	add(s.Recordings, "recording(s) overdue")
+	add(s.Blocked, "recording(s) blocked (earshot attention list)")
 	late := 0
 	for _, p := range s.Policies {
 		if p.Late {
@@ -142,6 +167,9 @@ func printStanding(w io.Writer, s standing) {
 			state = "has not had its time yet"
 		}
 		fmt.Fprintf(w, "%-28s last run %s, %s\n", p.Policy, last, state)
+	}
+	if s.Failing+s.Blocked > 0 {
+		fmt.Fprintf(w, "%d recording(s) failed and are tried again, %d are blocked: earshot attention list\n", s.Failing, s.Blocked)
 	}
 	fmt.Fprintf(w, "%d request(s) and %d recording(s) are overdue; %d action(s) unfinished; %d run(s) wait for approval\n", s.Requests, s.Recordings, s.Unfinished, s.Waiting)
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"earshot"
@@ -28,26 +29,69 @@ func newWorker(a *app) *cobra.Command {
 is applied or a bucket is scanned anywhere, and takes its part. When it is asked to stop it finishes what it has begun.
 Runs, recordings and the log stay right whenever a worker dies: others take over what it left within a minute.`, cobra.NoArgs,
 		func(cmd *cobra.Command, _ []string) error {
-			i, err := a.openAs(cmd.Context(), earshot.Principal{Kind: earshot.Service, Name: "earshot worker"}, jobs)
+			site, err := a.site()
 			if err != nil {
 				return err
 			}
-			defer i.close()
-			if i.queue == nil {
-				return errNotShared
+			if site == nil || a.tenant != "" {
+				return a.work(cmd.Context(), jobs, addr, drain)
 			}
-			stop, err := a.health(i, addr)
-			if err != nil {
-				return err
+			if addr != "" {
+				return fmt.Errorf("%w: --listen is for the worker of one tenant", errUsage)
 			}
-			defer stop()
-			a.say("earshot worker: ready")
-			return i.queue.Run(cmd.Context(), drain)
+			return a.workForAll(cmd.Context(), site, jobs, drain)
 		})
 	c.Flags().StringVar(&addr, "listen", "", "address of /healthz and /readyz (default: none)")
 	c.Flags().IntVar(&jobs, "jobs", 2, "jobs at once; each handles several recordings at once (workers in the configuration)")
 	c.Flags().DurationVar(&drain, "drain", 30*time.Second, "how long jobs may go on when the worker is asked to stop")
 	return c
+}
+
+// work works the queue of one installation until ctx ends.
+func (a *app) work(ctx context.Context, jobs int, addr string, drain time.Duration) error {
+	i, err := a.openAs(ctx, earshot.Principal{Kind: earshot.Service, Name: "earshot worker"}, jobs)
+	if err != nil {
+		return err
+	}
+	defer i.close()
+	if i.queue == nil {
+		return errNotShared
+	}
+	stop, err := a.health(i, addr)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	a.say("earshot worker: ready")
+	return i.queue.Run(ctx, drain)
+}
+
+// workForAll works the queues of all tenants. One that fails is tried again after a minute.
+func (a *app) workForAll(ctx context.Context, s *Site, jobs int, drain time.Duration) error {
+	if err := a.apart(s); err != nil {
+		return err
+	}
+	var all sync.WaitGroup
+	for _, name := range s.names() {
+		all.Go(func() {
+			for ctx.Err() == nil {
+				one, err := a.ofTenant(s, name)
+				if err == nil {
+					err = one.work(ctx, jobs, "", drain)
+				}
+				if ctx.Err() != nil {
+					return
+				}
+				a.logger().ErrorContext(ctx, "a tenant is not worked for", "tenant", name, "err", err)
+				select {
+				case <-ctx.Done():
+				case <-time.After(tenantRetry):
+				}
+			}
+		})
+	}
+	all.Wait()
+	return nil
 }
 
 // health serves the two endpoints that a supervisor asks, if there is an address for them.

@@ -30,6 +30,9 @@ type Options struct {
 	Policies []*policies.Policy // those without a schedule run by hand only
 	// Chores are run beside the policies, one at a time with them.
 	Chores []Chore
+	// Quiet, if not nil, gives the end of the hours in which no run is to be begun or gone on with; the
+	// zero time outside of them.
+	Quiet  func(now time.Time) time.Time
 	Logger *slog.Logger     // default: silent
 	Now    func() time.Time // default time.Now
 }
@@ -66,6 +69,9 @@ func New(o Options) (*Schedule, error) {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Quiet == nil {
+		o.Quiet = func(time.Time) time.Time { return time.Time{} }
 	}
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
@@ -133,6 +139,14 @@ func (s *Schedule) Run(ctx context.Context) error {
 	s.tend(ctx)
 	tended, since := time.Now(), s.o.Now()
 	for {
+		if end := s.o.Quiet(s.o.Now()); !end.IsZero() {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(min(max(end.Sub(s.o.Now()), time.Second), time.Minute)): // clocks are set
+			}
+			continue
+		}
 		wait := time.Hour
 		if s.o.Catalog.Shared() {
 			wait = poll
@@ -206,8 +220,11 @@ func (s *Schedule) take(ctx context.Context, j job, last time.Time) (taken bool,
 		}
 	}()
 	began := s.o.Now()
-	s.once(ctx, j)
-	if ctx.Err() != nil { // cut off: to be made up for
+	loud, hush := context.WithCancel(ctx)
+	defer hush()
+	go s.untilQuiet(loud, hush)
+	s.once(loud, j)
+	if loud.Err() != nil { // cut off: to be made up for
 		err = s.o.Catalog.FreeTick(firm, j.name, s.name)
 	} else {
 		err = s.o.Catalog.Ran(firm, j.name, began)
@@ -215,6 +232,23 @@ func (s *Schedule) take(ctx context.Context, j job, last time.Time) (taken bool,
 	stop()
 	<-done
 	return true, err
+}
+
+// untilQuiet calls hush when quiet hours begin, unless ctx ends before.
+func (s *Schedule) untilQuiet(ctx context.Context, hush func()) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if !s.o.Quiet(s.o.Now()).IsZero() {
+				hush()
+				return
+			}
+		}
+	}
 }
 
 // tend brings to an end what processes that died have left behind.
@@ -240,7 +274,9 @@ func (s *Schedule) tend(ctx context.Context) {
 func (s *Schedule) once(ctx context.Context, j job) {
 	policy := j.name
 	result, err := j.run(ctx)
-	if err != nil {
+	if err != nil && ctx.Err() != nil {
+		result = "stopped in the middle, to be gone on with"
+	} else if err != nil {
 		result = err.Error()
 		s.o.Logger.ErrorContext(ctx, "scheduled run failed", "policy", policy, "err", err)
 	} else {

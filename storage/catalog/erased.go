@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"earshot"
@@ -32,12 +33,32 @@ func (d *DB) FileErasure(ctx context.Context, r earshot.Request, tag string, lea
 
 // ErasedAt tells when the person of this pseudonym asked for erasure; zero if never.
 func (d *DB) ErasedAt(ctx context.Context, tag string) (time.Time, error) {
-	var at int64
-	err := d.db.QueryRowContext(ctx, "select at from tombstones where tag = $1", tag).Scan(&at)
-	if errors.Is(err, sql.ErrNoRows) {
-		return time.Time{}, nil
+	all, err := d.Erased(ctx, []string{tag})
+	return all[tag], err
+}
+
+// Erased tells when the persons of these pseudonyms asked for erasure; those who never did are left out.
+func (d *DB) Erased(ctx context.Context, tags []string) (map[string]time.Time, error) {
+	out := map[string]time.Time{}
+	for part := range slices.Chunk(tags, inPart) {
+		in, args := list(part, 1)
+		rows, err := d.db.QueryContext(ctx, "select tag, at from tombstones where tag in "+in, args...)
+		if err != nil {
+			return nil, wrap("reading who was erased", err)
+		}
+		for rows.Next() {
+			var tag string
+			var at int64
+			if err = rows.Scan(&tag, &at); err != nil {
+				break
+			}
+			out[tag] = fromMicros(at)
+		}
+		if err = errors.Join(err, rows.Err(), rows.Close()); err != nil {
+			return nil, wrap("reading who was erased", err)
+		}
 	}
-	return fromMicros(at), wrap("reading who was erased", err)
+	return out, nil
 }
 
 // Readmit forgets that the person of this pseudonym was erased, and makes what is known of them due.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"slices"
 	"time"
 
 	"earshot"
@@ -89,6 +90,22 @@ func (d *DB) Recording(ctx context.Context, bucket, key string) (Row, error) {
 	return r, err
 }
 
+// Recordings reads the rows of those of the keys that the catalog knows, gone or not.
+func (d *DB) Recordings(ctx context.Context, bucket string, keys []string) (map[string]Row, error) {
+	out := map[string]Row{}
+	for part := range slices.Chunk(keys, inPart) {
+		in, args := list(part, 2)
+		page, err := d.page(ctx, "select "+rowColumns+" from recordings where bucket = $1 and key in "+in, append([]any{bucket}, args...)...)
+		if err != nil {
+			return nil, wrap("reading recordings", err)
+		}
+		for _, row := range page {
+			out[row.Recording.ID.Key] = row
+		}
+	}
+	return out, nil
+}
+
 // duePage is how many rows are read at a time.
 const duePage = 1000
 
@@ -133,7 +150,7 @@ func (d *DB) Due(ctx context.Context, bucket, prefix, digest string, asOf time.T
 const dueParts = 3
 
 // dueQuery reads a page of a part. What an action is open for belongs to that action until it is
-// settled.
+// settled; what failed is left alone for a while.
 func dueQuery(part int) string {
 	where := [dueParts]string{
 		"due_digest = $2 and cast($3 as text) = $3 and (due_at, key) > ($4, $5) and due_at <= $6",
@@ -141,7 +158,9 @@ func dueQuery(part int) string {
 		"due_digest <> $2 and (due_digest, due_at, key) > ($3, $4, $5) and cast($6 as bigint) = $6",
 	}[part]
 	return "select " + rowColumns + ` from recordings where gone_at = 0 and bucket = $1 and not exists
-		(select 1 from actions a where a.bucket = recordings.bucket and a.key = recordings.key and a.state = 'intended') and ` + where +
+		(select 1 from actions a where a.bucket = recordings.bucket and a.key = recordings.key and a.state = 'intended')
+		and not exists (select 1 from attention t where t.bucket = recordings.bucket and t.key = recordings.key and t.etag = recordings.etag
+		and (t.blocked > 0 or t.next_at > $6)) and ` + where +
 		fmt.Sprintf(" order by due_digest, due_at, key limit %d", duePage)
 }
 

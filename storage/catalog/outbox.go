@@ -5,12 +5,15 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 
 	"earshot"
 )
 
 // put writes leaves to the outbox; one that is there already is left as it is.
-func put(ctx context.Context, tx *sql.Tx, leaves []earshot.Leaf) error {
+func put(ctx context.Context, tx execer, leaves []earshot.Leaf) error {
 	for _, l := range leaves {
 		if l.ID == "" {
 			continue
@@ -25,7 +28,7 @@ func put(ctx context.Context, tx *sql.Tx, leaves []earshot.Leaf) error {
 
 // Say writes entries that go with no other change.
 func (d *DB) Say(ctx context.Context, leaves ...earshot.Leaf) error {
-	return wrap("writing to the log's outbox", d.tx(ctx, func(tx *sql.Tx) error { return put(ctx, tx, leaves) }))
+	return wrap("writing to the log's outbox", d.tx(ctx, func(tx *sql.Tx) error { return put(ctx, prepare(tx), leaves) }))
 }
 
 // Head is the catalog as the log sees it: the place where entries get their numbers.
@@ -138,6 +141,35 @@ func (h *Head) Index(ctx context.Context, entryID string) (index int64, ok bool,
 		return 0, false, nil
 	}
 	return index, err == nil, wrap("finding an entry", err)
+}
+
+// CountBelow counts those of the entries that have a number below `below` in the current shard.
+func (h *Head) CountBelow(ctx context.Context, entryIDs []string, below int64) (n int, err error) {
+	for part := range slices.Chunk(entryIDs, inPart) {
+		var some int
+		in, args := list(part, 2)
+		err := h.d.db.QueryRowContext(ctx, `select count(*) from entries, log_state
+			where log_index >= base and log_index < base + $1 and entry_id in `+in, append([]any{below}, args...)...).Scan(&some)
+		if err != nil {
+			return 0, wrap("finding entries", err)
+		}
+		n += some
+	}
+	return n, nil
+}
+
+// inPart is how many values one list in a statement has.
+const inPart = 500
+
+// list writes a list of values for "in", whose placeholders begin with $first.
+func list(values []string, first int) (text string, args []any) {
+	var b strings.Builder
+	for i, v := range values {
+		b.WriteString(map[bool]string{true: "(", false: ", "}[i == 0])
+		b.WriteString("$" + strconv.Itoa(first+i))
+		args = append(args, v)
+	}
+	return b.String() + ")", args
 }
 
 // Has tells whether an entry was ever written here, in whatever shard, numbered or waiting.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,6 +37,44 @@ func (d *DB) Subject(ctx context.Context, id earshot.SubjectID) (*earshot.Subjec
 		return nil, nil
 	}
 	return &s, wrap("reading a data subject", err)
+}
+
+// Person is what decisions about a data subject's recordings hang on.
+type Person struct {
+	Subject  *earshot.Subject  // nil where nothing is known
+	Requests []earshot.Request // that are open
+}
+
+// Persons reads what is known of several data subjects, each of whom has a place in the answer.
+func (d *DB) Persons(ctx context.Context, ids []earshot.SubjectID) (map[earshot.SubjectID]Person, error) {
+	out := map[earshot.SubjectID]Person{}
+	texts := make([]string, 0, len(ids))
+	for _, id := range ids {
+		if _, ok := out[id]; !ok {
+			out[id], texts = Person{}, append(texts, string(id))
+		}
+	}
+	for part := range slices.Chunk(texts, inPart) {
+		in, args := list(part, 1)
+		subjects, err := docs[earshot.Subject](ctx, d.db, "select doc from subjects where id in "+in, args...)
+		if err != nil {
+			return nil, wrap("reading data subjects", err)
+		}
+		for _, s := range subjects {
+			p := out[s.ID]
+			p.Subject, out[s.ID] = &s, p
+		}
+		requests, err := docs[earshot.Request](ctx, d.db, "select doc from requests where closed = 0 and subject in "+in+" order by id", args...)
+		if err != nil {
+			return nil, wrap("reading requests", err)
+		}
+		for _, q := range requests {
+			p := out[q.Subject]
+			p.Requests = append(p.Requests, q)
+			out[q.Subject] = p
+		}
+	}
+	return out, nil
 }
 
 // SubjectIDs lists the pseudonyms of everybody that anything is known of.

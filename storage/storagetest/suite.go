@@ -25,6 +25,8 @@ func Run(t *testing.T, o storage.Options) {
 		t.Run(mode+"/fetchIsPinnedByETag", func(t *testing.T) { testFetch(t, Bucket(t, o, versioned, false)) })
 		t.Run(mode+"/replaceKeepsWhatMustLastAndDropsTheRest", func(t *testing.T) { testReplace(t, o, versioned) })
 		t.Run(mode+"/destroyLeavesNothing", func(t *testing.T) { testDestroy(t, Bucket(t, o, versioned, false)) })
+		t.Run(mode+"/manyAreSeenAndDestroyedAsOneIs", func(t *testing.T) { testSweep(t, Bucket(t, o, versioned, false)) })
+		t.Run(mode+"/unfinishedUploadsOfManyAreFound", func(t *testing.T) { testManyUploads(t, o, Bucket(t, o, versioned, false)) })
 		t.Run(mode+"/unfinishedUploadsAreFoundAndGivenUp", func(t *testing.T) { testUploads(t, o, Bucket(t, o, versioned, false)) })
 		t.Run(mode+"/folderCreatesOnceAndSwapsOnlyOverTheKnown", func(t *testing.T) { testFolder(t, Bucket(t, o, versioned, false)) })
 	}
