@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -155,7 +154,7 @@ type sim struct {
 	store *simStore
 	dir   string
 	rng   *rand.Rand // of the scheduler alone
-	trace hash.Hash
+	trace []string
 	loud  bool
 	turn  chan struct{} // to write to the database
 
@@ -222,7 +221,7 @@ func (s *sim) schedule(at int, meanwhile func()) {
 		s.pending = slices.Delete(s.pending, i, i+1)
 		v := s.verdict(op)
 		s.steps++
-		fmt.Fprintf(s.trace, "%s %s %v\n", op.proc, op.name, v)
+		s.trace = append(s.trace, fmt.Sprintf("%s %s %v", op.proc, op.name, v))
 		if s.loud {
 			s.t.Logf("%4d %s %s %v", s.steps, op.proc, op.name, v)
 		}

@@ -3,8 +3,6 @@ package retention_test
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -19,6 +17,8 @@ import (
 
 	"earshot"
 	"earshot/audit"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // TestSimulation goes through many seeds; a failing one says how to see it again.
@@ -56,15 +56,14 @@ func TestSimulation(t *testing.T) {
 func TestSimulationIsTheSameAgain(t *testing.T) {
 	w := newSimWorld(t)
 	for seed := range uint64(10) {
-		var first string
+		var first []string
 		for try := range 2 {
 			t.Run(fmt.Sprintf("%d/%d", seed, try), func(t *testing.T) {
 				s := w.run(t, seed, false)
-				got := hex.EncodeToString(s.trace.Sum(nil))
-				if first == "" {
-					first = got
-				} else if got != first {
-					t.Errorf("seed %d took other steps the second time", seed)
+				if first == nil {
+					first = s.trace
+				} else if diff := cmp.Diff(first, s.trace); diff != "" {
+					t.Errorf("seed %d took other steps the second time (-first +second):\n%s", seed, diff)
 				}
 			})
 		}
@@ -112,7 +111,7 @@ func TestTheSimulationNotices(t *testing.T) {
 // prepare makes a seed's own folder and catalog.
 func (w *simWorld) prepare(t *testing.T, seed uint64, loud bool) *sim {
 	cryptotest.SetGlobalRandom(t, seed)
-	s := &sim{t: t, w: w, rng: rand.New(rand.NewPCG(seed, 17)), trace: sha256.New(), loud: loud, touched: map[string]bool{}, held: map[string]bool{}}
+	s := &sim{t: t, w: w, rng: rand.New(rand.NewPCG(seed, 17)), loud: loud, touched: map[string]bool{}, held: map[string]bool{}}
 	s.dir = filepath.Join(w.dir, strconv.FormatUint(seed, 10))
 	if err := os.Mkdir(s.dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -214,7 +213,7 @@ func (s *sim) laws() {
 	}
 	before := s.w.store.buckets["voice"]
 	now := s.store.buckets["voice"]
-	done := 0
+	done, either := 0, 0
 	for _, r := range simRecordings {
 		key := simKey(r.subject, r.id)
 		vs := now[key]
@@ -230,8 +229,9 @@ func (s *sim) laws() {
 			if len(vs) > 3 {
 				t.Errorf("%s, which somebody replaced, has %d versions", r.id, len(vs))
 			}
-			if s.touched[r.id] {
-				done++ // it was deleted before it was replaced, or while it was
+			if s.touched[r.id] { // it was deleted before it was replaced; or while it was, and that was stopped
+				done++
+				either = 1
 			}
 		case r.want == earshot.Delete:
 			if len(vs) > 0 && !s.held[r.subject] {
@@ -248,11 +248,12 @@ func (s *sim) laws() {
 			done++
 		}
 	}
-	s.lawsOfTheLog(done)
+	s.lawsOfTheLog(done, either)
 }
 
-// lawsOfTheLog: it verifies, every intent has one outcome, and what was done was done once.
-func (s *sim) lawsOfTheLog(want int) {
+// lawsOfTheLog: it verifies, every intent has one outcome, and what was done was done once; of those that
+// somebody else was at meanwhile, either may be true.
+func (s *sim) lawsOfTheLog(want, either int) {
 	t := s.t
 	b, err := s.w.connect(t, s.store, nil).Bucket(context.Background(), "log")
 	if err != nil {
@@ -271,7 +272,10 @@ func (s *sim) lawsOfTheLog(want int) {
 	if !r.OK() || r.Open != 0 || r.Intents != r.Outcomes {
 		t.Errorf("the log: %d intents, %d outcomes, %d open, findings %v", r.Intents, r.Outcomes, r.Open, r.Findings)
 	}
-	if did != want && !(s.held["s3"] && s.touched["old3"]) {
+	if s.held["s3"] && s.touched["old3"] {
+		either++
+	}
+	if did > want || did < want-either {
 		t.Errorf("%d outcomes say that something was done, for %d recordings", did, want)
 	}
 }

@@ -211,7 +211,8 @@ func (r *Runner) sweepCompanions(ctx context.Context, b *storage.Bucket, recordi
 		}
 	}
 	var all storage.Sweep
-	for _, keys := range byClass {
+	for _, class := range slices.Sorted(maps.Keys(byClass)) { // in an order of its own, so that a run can be seen again
+		keys := byClass[class]
 		s, err := b.SweepAgain(ctx, keys, r.o.Workers, before)
 		if err != nil {
 			return all, err
