@@ -28,6 +28,7 @@ type simStore struct {
 	now     func() time.Time
 	touch   func(bucket, key string)
 	wrote   func(bucket, key string, body []byte)
+	lies    func(bucket, key string) bool // what it says that it stored, and did not
 }
 
 // simVersion is one version of an object; the newest of a key comes first.
@@ -123,6 +124,10 @@ func (s *simStore) put(req *http.Request, bucket, key string, body []byte) *http
 			return s.fail(req, 404, "NoSuchKey")
 		}
 		return s.fail(req, 412, "PreconditionFailed")
+	}
+	if s.lies != nil && s.lies(bucket, key) {
+		sum := md5.Sum(body)
+		return s.answer(req, 200, http.Header{"Etag": {`"` + hex.EncodeToString(sum[:]) + `"`}, "X-Amz-Version-Id": {"none"}}, nil)
 	}
 	v := s.lay(bucket, key, body, req.Header.Clone())
 	return s.answer(req, 200, http.Header{"Etag": {`"` + v.etag + `"`}, "X-Amz-Version-Id": {v.id}}, nil)
