@@ -113,8 +113,6 @@ func (r *Runner) sortOut(ctx context.Context, actions []earshot.Action, sights m
 
 // carryOutTogether acts upon intended actions of one bucket and settles them. What is left to
 // perform is returned: rest was not begun; begun was, and is to be gone on with.
-//
-//nolint:funlen // one step after the other
 func (r *Runner) carryOutTogether(ctx context.Context, b *storage.Bucket, group []*together, published int64, seen sighting) (rest, begun []earshot.Action, failed map[string]error, err error) {
 	var ids []string
 	for _, t := range group {

@@ -24,7 +24,7 @@ type Trouble struct {
 
 // waits are how long a recording is left alone after its first failure, its second and so on. When they
 // are used up it is blocked.
-var waits = [...]time.Duration{time.Hour, 6 * time.Hour, 24 * time.Hour, 72 * time.Hour} //nolint:gochecknoglobals // a constant
+var waits = [...]time.Duration{time.Hour, 6 * time.Hour, 24 * time.Hour, 72 * time.Hour}
 
 // Failed notes that something failed on recordings. Only ID, ETag and Code of each are read.
 func (d *DB) Failed(ctx context.Context, at time.Time, ts []Trouble) error {

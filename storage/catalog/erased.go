@@ -42,23 +42,28 @@ func (d *DB) Erased(ctx context.Context, tags []string) (map[string]time.Time, e
 	out := map[string]time.Time{}
 	for part := range slices.Chunk(tags, inPart) {
 		in, args := list(part, 1)
-		rows, err := d.db.QueryContext(ctx, "select tag, at from tombstones where tag in "+in, args...)
-		if err != nil {
-			return nil, wrap("reading who was erased", err)
-		}
-		for rows.Next() {
-			var tag string
-			var at int64
-			if err = rows.Scan(&tag, &at); err != nil {
-				break
-			}
-			out[tag] = fromMicros(at)
-		}
-		if err = errors.Join(err, rows.Err(), rows.Close()); err != nil {
+		if err := d.erased(ctx, out, in, args...); err != nil {
 			return nil, wrap("reading who was erased", err)
 		}
 	}
 	return out, nil
+}
+
+func (d *DB) erased(ctx context.Context, into map[string]time.Time, in string, args ...any) error {
+	rows, err := d.db.QueryContext(ctx, "select tag, at from tombstones where tag in "+in, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var tag string
+		var at int64
+		if err := rows.Scan(&tag, &at); err != nil {
+			return err
+		}
+		into[tag] = fromMicros(at)
+	}
+	return rows.Err()
 }
 
 // Readmit forgets that the person of this pseudonym was erased, and makes what is known of them due.
