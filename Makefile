@@ -2,7 +2,7 @@
 export CGO_ENABLED = 0
 PKGS = ./...
 
-.PHONY: simulate train tune-voice eval-voice test-scale test tools unit race lint check fuzz bench bench-events bench-redact bench-scale bench-log interop kills golden samples
+.PHONY: simulate train tune-voice eval-voice test-scale soak test tools unit race lint check fuzz bench bench-events bench-redact bench-scale bench-log interop kills golden samples
 
 test: tools unit interop ## everything that must pass
 
@@ -50,6 +50,9 @@ kills: ## the kill -9 loop for longer
 
 test-scale: ## three workers, kills, and PostgreSQL restarts over many recordings: EARSHOT_SCALE=200000 takes hours on two cores
 	EARSHOT_SCALE=$${EARSHOT_SCALE:-20000} go test -timeout 10h -run TestManyMachines -v ./cmd/earshot
+
+soak: ## an hour of recordings coming in and runs: memory, goroutines and files stay flat
+	EARSHOT_SOAK=$${EARSHOT_SOAK:-1h} go test -timeout 3h -run TestSoak -v ./cmd/earshot
 
 simulate: ## the runner's protocol under 10,000 seeds of faults, in time that is not real: half an hour of one core; EARSHOT_SEED=n for one
 	EARSHOT_SEEDS=$${EARSHOT_SEEDS:-10000} go test -timeout 3h -run 'TestSimulation$$|TestTheSimulation' -v ./retention | grep -v '^=== RUN\|^    --- PASS'

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"time"
@@ -191,9 +192,9 @@ func (r *Runner) preconditions(ctx context.Context, run earshot.Run, batch []ear
 	if err != nil {
 		return nil, 0, err
 	}
-	known := make([]catalog.Known, 0, len(rows))
-	for _, row := range rows {
-		known = append(known, row.Known)
+	known := make([]catalog.Known, 0, len(batch))
+	for _, a := range batch {
+		known = append(known, rows[earshot.RecordingID{Bucket: a.Recording.ID.Bucket, Key: a.Recording.ID.Key}].Known)
 	}
 	if people, err = people.of(ctx, r, known); err != nil {
 		return nil, 0, err
@@ -294,8 +295,8 @@ func (r *Runner) rowsOf(ctx context.Context, batch []earshot.Action) (map[earsho
 		keys[a.Recording.ID.Bucket] = append(keys[a.Recording.ID.Bucket], a.Recording.ID.Key)
 	}
 	out := map[earshot.RecordingID]catalog.Row{}
-	for bucket, keys := range keys {
-		rows, err := r.o.Catalog.Recordings(ctx, bucket, keys)
+	for _, bucket := range slices.Sorted(maps.Keys(keys)) {
+		rows, err := r.o.Catalog.Recordings(ctx, bucket, keys[bucket])
 		if err != nil {
 			return nil, err
 		}

@@ -92,7 +92,7 @@ func (r *Runner) about(ctx context.Context, ids []earshot.SubjectID) (map[earsho
 	for id := range out {
 		tags[id] = r.tombstone(id)
 	}
-	erased, err := r.o.Catalog.Erased(ctx, slices.Collect(maps.Values(tags)))
+	erased, err := r.o.Catalog.Erased(ctx, slices.Sorted(maps.Values(tags)))
 	if err != nil {
 		return nil, err
 	}

@@ -60,42 +60,55 @@ func (r *Runner) sight(ctx context.Context, run earshot.Run, batch []earshot.Act
 	if r.now().Sub(run.AsOf) > freshFor {
 		return out
 	}
+	var buckets []*storage.Bucket
 	keys := map[*storage.Bucket][]string{}
 	for _, a := range batch {
 		if b, err := r.bucket(ctx, a.Recording.ID.Bucket); err == nil && r.plain(b, a) {
+			if keys[b] == nil {
+				buckets = append(buckets, b)
+			}
 			keys[b] = append(keys[b], a.Recording.ID.Key)
 		}
 	}
-	for b, keys := range keys {
-		own, err := b.Sweep(ctx, keys, r.o.Workers)
+	for _, b := range buckets {
+		own, err := b.Sweep(ctx, keys[b], r.o.Workers)
 		if err != nil {
 			continue
 		}
-		if beside, err := r.sweepCompanions(ctx, b, keys, storage.Sweep{}); err == nil {
+		if beside, err := r.sweepCompanions(ctx, b, keys[b], storage.Sweep{}); err == nil {
 			out[b.Name()] = sighting{own, beside}
 		}
 	}
 	return out
 }
 
+// party is the actions in one bucket that go together.
+type party struct {
+	b     *storage.Bucket
+	group []*together
+}
+
 // sortOut parts the actions that go together, by bucket, from the others.
-func (r *Runner) sortOut(ctx context.Context, actions []earshot.Action, sights map[string]sighting) (groups map[*storage.Bucket][]*together, alone []earshot.Action) {
-	groups = map[*storage.Bucket][]*together{}
+func (r *Runner) sortOut(ctx context.Context, actions []earshot.Action, sights map[string]sighting) (parties []party, alone []earshot.Action) {
 	for _, a := range actions {
 		b, err := r.bucket(ctx, a.Recording.ID.Bucket)
 		if _, seen := sights[a.Recording.ID.Bucket]; err != nil || !seen || !r.plain(b, a) { // perform will meet the error and tell of it
 			alone = append(alone, a)
 			continue
 		}
-		groups[b] = append(groups[b], &together{a: a})
-	}
-	for b, group := range groups {
-		if len(group) < 2 {
-			alone = append(alone, group[0].a)
-			delete(groups, b)
+		i := slices.IndexFunc(parties, func(p party) bool { return p.b == b })
+		if i < 0 {
+			i, parties = len(parties), append(parties, party{b: b})
 		}
+		parties[i].group = append(parties[i].group, &together{a: a})
 	}
-	return groups, alone
+	parties = slices.DeleteFunc(parties, func(p party) bool {
+		if len(p.group) == 1 {
+			alone = append(alone, p.group[0].a)
+		}
+		return len(p.group) == 1
+	})
+	return parties, alone
 }
 
 // carryOutTogether acts upon intended actions of one bucket and settles them. What is left to
@@ -211,9 +224,8 @@ func (r *Runner) sweepCompanions(ctx context.Context, b *storage.Bucket, recordi
 		}
 	}
 	var all storage.Sweep
-	for _, class := range slices.Sorted(maps.Keys(byClass)) { // in an order of its own, so that a run can be seen again
-		keys := byClass[class]
-		s, err := b.SweepAgain(ctx, keys, r.o.Workers, before)
+	for _, class := range slices.Sorted(maps.Keys(byClass)) {
+		s, err := b.SweepAgain(ctx, byClass[class], r.o.Workers, before)
 		if err != nil {
 			return all, err
 		}
@@ -371,9 +383,10 @@ func (r *Runner) cutBatch(ctx context.Context, batch []earshot.Action) []earshot
 // an end.
 func (r *Runner) act(ctx, firm context.Context, intended []earshot.Action, published int64, sights map[string]sighting) (failed map[string]error, err error) {
 	failed = map[string]error{}
-	groups, alone := r.sortOut(ctx, intended, sights)
+	parties, alone := r.sortOut(ctx, intended, sights)
 	var begun []earshot.Action
-	for b, group := range groups {
+	for _, p := range parties {
+		b, group := p.b, p.group
 		if ctx.Err() != nil {
 			alone = append(alone, actionsOf(group)...) // to be given back
 			continue

@@ -23,13 +23,17 @@ const (
 	NetworkClips = 5
 	// leastSpeech is how much speech without the word teaching a network takes.
 	leastSpeech = 2 * time.Minute
-	ownFormat   = "earshot-word/1"
+	ownFormat   = "earshot-word/2"
 	maxOwn      = 16 << 20 // bytes of an imported word
 )
 
 // ErrTooLittle means: there are too few clips, or too little speech without the word. More of it is
 // the only cure.
 var ErrTooLittle = errors.New("too little to learn from")
+
+// ErrStale means: the word was learned by a version of this program that heard otherwise, so that it
+// would no longer be found. Enroll it again from its clips.
+var ErrStale = errors.New("learned by another version, which heard otherwise: enroll it again from its clips")
 
 // ClipError says in which of the examples no word was found.
 type ClipError struct{ Clip int } // from 0
@@ -69,6 +73,7 @@ type OwnWord struct {
 	Card      Card            `json:"card"`
 	Word      wake.Word       `json:"word"`
 	Templates []wake.Template `json:"templates,omitempty"`
+	Figures   string          `json:"figures,omitempty"` // which built-in networks made the templates
 	Network   []byte          `json:"network,omitempty"`
 	version   string
 	scan      scanner
@@ -119,15 +124,34 @@ func Enroll(ctx context.Context, name string, examples []Example, opts EnrollOpt
 		spoken += len(s)
 	}
 	w.Card.SpeechHours = duration(spoken).Hours()
+	check := opts.Speech
 	if len(examples) >= NetworkClips && duration(spoken) >= leastSpeech {
-		err = w.teach(ctx, order, opts)
+		learn, rest := apart(opts.Speech)
+		check = rest
+		err = w.teach(ctx, order, learn, opts)
 	} else {
 		w.compare(clips, b)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("enrolling %q: %w", name, err)
 	}
-	return w, w.calibrate(opts.Speech, b)
+	return w, w.calibrate(check, b)
+}
+
+// apart keeps every fifth recording back for the thresholds: of those that it was taught from a network
+// says too surely that the word is not in them. Of few recordings all serve for both.
+func apart(speech [][]float32) (learn, check [][]float32) {
+	if len(speech) < 20 {
+		return speech, speech
+	}
+	for i, s := range speech {
+		if i%5 == 4 {
+			check = append(check, s)
+		} else {
+			learn = append(learn, s)
+		}
+	}
+	return learn, check
 }
 
 // prepare makes clips of the examples, all of them and by speaker, and their median length.
@@ -178,10 +202,10 @@ func activeRange(a *sound.Analysis) (from, to int) {
 }
 
 // teach makes a network.
-func (w *OwnWord) teach(ctx context.Context, by [][]wake.Clip, opts EnrollOptions) error {
+func (w *OwnWord) teach(ctx context.Context, by [][]wake.Clip, speech [][]float32, opts EnrollOptions) error {
 	lesson := wake.Lesson{Clips: [][][]wake.Clip{by}}
 	mel := sound.NewMel()
-	for _, s := range opts.Speech {
+	for _, s := range speech {
 		if len(s) >= Rate/2 {
 			lesson.Speech = append(lesson.Speech, mel.Powers(s, nil))
 		}
@@ -210,6 +234,7 @@ func (w *OwnWord) teach(ctx context.Context, by [][]wake.Clip, opts EnrollOption
 // compare keeps templates.
 func (w *OwnWord) compare(clips []wake.Clip, b built) {
 	m := wake.NewMatcher(w.Word, nil, b.wake...)
+	w.Figures = b.tuning.Figures
 	for _, c := range clips {
 		w.Templates = append(w.Templates, m.Take(c.Powers, c.Onset, c.Offset))
 	}
@@ -260,6 +285,9 @@ func (w *OwnWord) fill(b built) error {
 		w.scan = wake.NewDetector([]wake.Word{w.Word}, m)
 		return nil
 	}
+	if w.Figures != b.tuning.Figures {
+		return fmt.Errorf("the word %q: %w", w.Name, ErrStale)
+	}
 	w.scan = wake.NewMatcher(w.Word, w.Templates, b.wake...)
 	return nil
 }
@@ -296,6 +324,9 @@ func ImportWord(text []byte) (*OwnWord, error) {
 	var w OwnWord
 	if err := json.Unmarshal(text, &w); err != nil {
 		return nil, fmt.Errorf("importing a word: %w", err)
+	}
+	if w.Format == "earshot-word/1" && w.Name != "" {
+		return nil, fmt.Errorf("importing the word %q: %w", w.Name, ErrStale)
 	}
 	if w.Format != ownFormat || w.Name == "" {
 		return nil, fmt.Errorf("importing a word: format %q, want %s", w.Format, ownFormat)

@@ -78,6 +78,26 @@ func TestAnEnrolledWordIsTheSameAfterExport(t *testing.T) {
 	}
 }
 
+// Templates are figures of the built-in networks: of others they would never match, and the word would
+// never be found. That is said, not kept silent.
+func TestAWordOfOtherNetworksIsRefused(t *testing.T) {
+	w, err := voice.Enroll(t.Context(), "computer", []voice.Example{{PCM: sample(t, "clip-16.wav"), Span: wordOf(t, "clip-16.wav")}}, voice.EnrollOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine := w.Figures
+	for _, change := range []func(){func() { w.Figures = "00000000" }, func() { w.Figures = "" }, func() { w.Figures, w.Format = mine, "earshot-word/1" }} {
+		change()
+		text, err := w.Export()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := voice.ImportWord(text); !errors.Is(err, voice.ErrStale) {
+			t.Errorf("figures %q, format %q: error %v", w.Figures, w.Format, err)
+		}
+	}
+}
+
 // With clips and speech enough a network is taught on the spot, and says how far it is.
 func TestEnoughClipsTeachANetwork(t *testing.T) {
 	var clips []voice.Example
@@ -118,7 +138,7 @@ func TestEnrollingNeedsAWord(t *testing.T) {
 }
 
 func FuzzImportWord(f *testing.F) {
-	f.Add([]byte(`{"name":"x","format":"earshot-word/1","word":{"window":9},"templates":[{"width":2,"rows":[1,2]}]}`))
+	f.Add([]byte(`{"name":"x","format":"earshot-word/2","word":{"window":9},"templates":[{"width":2,"rows":[1,2]}]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		w, err := voice.ImportWord(text)
 		if err != nil {

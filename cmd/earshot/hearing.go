@@ -144,30 +144,37 @@ type lookedAt struct {
 	reading voice.Reading
 }
 
-// lookAt listens to a recording with the built-in networks, and with the own words and detectors of the
-// installation where there is one.
-func (a *app) lookAt(ctx context.Context, src *source) (lookedAt, error) {
-	var o ear.Options
+// looker listens to recordings for a person to look at.
+type looker struct {
+	*ear.Ear
+	o ear.Options
+}
+
+// looker hears with the built-in networks, and with the own words and detectors of the installation where
+// there is one.
+func (a *app) looker() (l looker, err error) {
 	c, err := a.config()
 	if err == nil {
-		o, err = c.earOptions()
+		l.o, err = c.earOptions()
 	} else if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
 	if err != nil {
-		return lookedAt{}, err
+		return l, err
 	}
-	o.Workers = 1
-	e, err := ear.New(o)
-	if err != nil {
-		return lookedAt{}, err
-	}
-	heard, err := e.Hear(ctx, src, src.size)
+	l.o.Workers = 1
+	l.Ear, err = ear.New(l.o)
+	return l, err
+}
+
+// at listens to one recording.
+func (l looker) at(ctx context.Context, src *source) (lookedAt, error) {
+	heard, err := l.Hear(ctx, src, src.size)
 	if errors.Is(err, pcm.ErrUnheard) {
 		return lookedAt{unheard: err.Error()}, nil
 	}
-	out := lookedAt{heard: heard.Heard, sound: heard.Sound, failed: heard.Failed, reading: o.Reading}
-	for _, d := range o.Detectors {
+	out := lookedAt{heard: heard.Heard, sound: heard.Sound, failed: heard.Failed, reading: l.o.Reading}
+	for _, d := range l.o.Detectors {
 		out.others = append(out.others, d.Name())
 	}
 	return out, err
@@ -186,7 +193,11 @@ func (a *app) beside(ctx context.Context, src *source, o redactOptions) (earshot
 	if err != nil {
 		return nil, err
 	}
-	l, err := a.lookAt(ctx, src)
+	hears, err := a.looker()
+	if err != nil {
+		return nil, err
+	}
+	l, err := hears.at(ctx, src)
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -12,13 +11,11 @@ import (
 	"earshot"
 	"earshot/redact"
 	"earshot/voice"
-	"earshot/voice/picture"
-
-	"github.com/spf13/cobra"
 )
 
 // inspection is what inspect tells of a recording. What could not be heard has the verdict "unheard".
 type inspection struct {
+	File       string         `json:"file,omitempty"` // where several are inspected
 	Coding     earshot.Coding `json:"coding"`
 	Format     string         `json:"format"`
 	Duration   json.Number    `json:"duration_ms"`
@@ -148,65 +145,10 @@ func (x *inspection) hearVoices(h voice.Heard) {
 	}
 }
 
-func newInspect(a *app) *cobra.Command {
-	var svg, png string
-	var force bool
-	c := command("inspect FILE|s3://BUCKET/KEY", "Tell what a recording is, what is heard in it, and what it would leak besides its sound",
-		`Format, length, and every chunk or tag that may hold something; where the wake word is, where anyone speaks, and
-whether a child does (with the probability, and what each operating point makes of it). - reads standard input. With --svg
-or --png the sound is drawn with all that, so that a person can see why. A score is no proof of who spoke, or of anyone's
-age.`, cobra.ExactArgs(1),
-		func(cmd *cobra.Command, args []string) error {
-			i, err := a.maybeConnect(cmd.Context(), args...)
-			if err != nil {
-				return err
-			}
-			defer i.close()
-			src, err := a.openSource(cmd.Context(), i, args[0])
-			if err != nil {
-				return err
-			}
-			defer src.Close()
-			info, err := redact.Inspect(src, src.size)
-			if err != nil {
-				return a.refused(err)
-			}
-			out := inspection{
-				Coding: info.Coding, Format: info.Format, SampleRate: info.SampleRate, Channels: info.Channels, Leaks: info.Leaks, Duration: millis(info.Length),
-				Speech: []spanJSON{}, Wake: wakeJSON{Verdict: unheardVerdict}, Child: childJSON{Verdict: unheardVerdict, Segments: []segmentJSON{}}, Detectors: []detectorJSON{},
-			}
-			if out.Leaks == nil {
-				out.Leaks = []redact.Leak{}
-			}
-			l, err := a.lookAt(cmd.Context(), src)
-			if err != nil {
-				return err
-			}
-			out.hear(l)
-			if svg != "" || png != "" {
-				if l.unheard != "" {
-					return fmt.Errorf("there is nothing to draw: %s", l.unheard)
-				}
-				if svg != "" {
-					if err := draw(svg, force, func(f *os.File) error { return picture.SVG(f, l.sound, l.heard) }); err != nil {
-						return err
-					}
-				}
-				if png != "" {
-					if err := draw(png, force, func(f *os.File) error { return picture.PNG(f, l.sound, l.heard) }); err != nil {
-						return err
-					}
-				}
-			}
-			return a.emit(out, func(w io.Writer) { out.print(w, info.Length) })
-		})
-	c.Flags().StringVar(&svg, "svg", "", "draw what is heard into this file")
-	c.Flags().StringVar(&png, "png", "", "draw what is heard into this file")
-	c.Flags().BoolVar(&force, "force", false, "replace the pictures if they exist")
-	return c
-}
-
 func (x *inspection) print(w io.Writer, length time.Duration) {
+	if x.File != "" {
+		fmt.Fprintf(w, "%s\n", x.File)
+	}
 	fmt.Fprintf(w, "%s (%s), %s, %d Hz, %d channel(s)\n", x.Coding, x.Format, length, x.SampleRate, x.Channels)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	defer t.Flush()

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -60,6 +62,9 @@ func (w *watching) figures(ctx context.Context) ([]figure, error) {
 		{name: "earshot_store_slowdowns_total", help: "Answers of the store that said to slow down.", counter: true, value: float64(load.Slowdowns)},
 		{name: "earshot_store_pace_requests_per_second", help: "Requests a second that seem right to the store; 0: no bound was found.", value: load.Found},
 	}
+	if !w.i.cfg.ofMany {
+		out = append(out, ofProcess()...)
+	}
 	for _, p := range w.i.policies {
 		if p.Schedule() == "" {
 			continue
@@ -74,6 +79,21 @@ func (w *watching) figures(ctx context.Context) ([]figure, error) {
 		})
 	}
 	return out, nil
+}
+
+// ofProcess tells what this process holds: all of it should stay flat for years.
+func ofProcess() []figure {
+	out := []figure{{name: "earshot_goroutines", help: "Goroutines of this process.", value: float64(runtime.NumGoroutine())}}
+	if files, err := os.ReadDir("/proc/self/fd"); err == nil {
+		out = append(out, figure{name: "earshot_open_files", help: "Open files and connections of this process.", value: float64(len(files))})
+	}
+	if text, err := os.ReadFile("/proc/self/statm"); err == nil {
+		var size, resident int
+		if _, err := fmt.Sscan(string(text), &size, &resident); err == nil {
+			out = append(out, figure{name: "earshot_resident_bytes", help: "Memory of this process.", value: float64(resident * os.Getpagesize())})
+		}
+	}
+	return out
 }
 
 func seconds(t time.Time) float64 {

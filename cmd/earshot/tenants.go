@@ -280,7 +280,7 @@ func (h *household) endpoints(s *Site) http.Handler {
 
 // figures gives those of all tenants, each with its name, and which tenants are served.
 func (h *household) figures(ctx context.Context, s *Site) []figure {
-	var out []figure
+	out := ofProcess()
 	for _, name := range s.names() {
 		label := fmt.Sprintf("tenant=%q", name)
 		up := figure{name: "earshot_tenant_up", help: "1 while the tenant is served and its catalog answers.", labels: label}

@@ -150,14 +150,15 @@ func newRemoveWord(a *app) *cobra.Command {
 	return command("remove NAME", "Forget a word of your own",
 		"Recordings that hold it count as heard anew from the next plan on.", cobra.ExactArgs(1),
 		func(_ *cobra.Command, args []string) error {
-			w, path, err := a.findWord(args[0])
-			if err != nil {
+			_, path, err := a.findWord(args[0])
+			if err != nil && !errors.Is(err, voice.ErrStale) {
 				return err
 			}
+			name := wordName(args[0])
 			if err := os.Remove(path); err != nil {
-				return fmt.Errorf("removing the word %q: %w", w.Name, err)
+				return fmt.Errorf("removing the word %q: %w", name, err)
 			}
-			return a.emit(map[string]string{"removed": w.Name}, func(out io.Writer) { fmt.Fprintf(out, "forgot %q\n", w.Name) })
+			return a.emit(map[string]string{"removed": name}, func(out io.Writer) { fmt.Fprintf(out, "forgot %q\n", name) })
 		})
 }
 

@@ -75,6 +75,22 @@ func Embedded(tb testing.TB) storage.Options {
 // been built (make test builds it). env is for its own settings, such as targets for events.
 func MinIO(tb testing.TB, env ...string) storage.Options {
 	tb.Helper()
+	return StartMinIO(tb, env...).Options
+}
+
+// Server is a MinIO server that can be killed and started again on what it had stored.
+type Server struct {
+	Options storage.Options
+	exe     string
+	addr    string
+	dir     string
+	env     []string
+	cmd     *exec.Cmd
+}
+
+// StartMinIO starts a server that ends with the test.
+func StartMinIO(tb testing.TB, env ...string) *Server {
+	tb.Helper()
 	exe := minioPath()
 	if exe == "" {
 		tb.Skip("no MinIO server: build one with scripts/minio.sh, or set EARSHOT_MINIO to one")
@@ -83,29 +99,44 @@ func MinIO(tb testing.TB, env ...string) storage.Options {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	addr := l.Addr().String()
+	s := &Server{exe: exe, addr: l.Addr().String(), dir: tb.TempDir()}
 	l.Close()
-	ctx, stop := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, exe, "server", "--quiet", "--address", addr, tb.TempDir())
-	o := storage.Options{Endpoint: "http://" + addr, AccessKey: "earshot", SecretKey: Name("secret")}
-	cmd.Env = append(os.Environ(), "MINIO_ROOT_USER="+o.AccessKey, "MINIO_ROOT_PASSWORD="+o.SecretKey,
+	s.Options = storage.Options{Endpoint: "http://" + s.addr, AccessKey: "earshot", SecretKey: Name("secret")}
+	s.env = append(os.Environ(), "MINIO_ROOT_USER="+s.Options.AccessKey, "MINIO_ROOT_PASSWORD="+s.Options.SecretKey,
 		"MINIO_BROWSER=off", "MINIO_UPDATE=off", "CI=on")
-	cmd.Env = append(cmd.Env, env...)
-	if err := cmd.Start(); err != nil {
+	s.env = append(s.env, env...)
+	tb.Cleanup(s.Kill)
+	if err := s.Start(); err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() { stop(); _ = cmd.Wait() })
-	for start := time.Now(); time.Since(start) < 30*time.Second; time.Sleep(20 * time.Millisecond) {
-		resp, err := http.Get(o.Endpoint + "/minio/health/cluster")
+	return s
+}
+
+// Start starts the server and waits until it answers.
+func (s *Server) Start() error {
+	s.cmd = exec.Command(s.exe, "server", "--quiet", "--address", s.addr, s.dir)
+	s.cmd.Env = s.env
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	for start := time.Now(); time.Since(start) < 60*time.Second; time.Sleep(20 * time.Millisecond) {
+		resp, err := http.Get(s.Options.Endpoint + "/minio/health/cluster")
 		if err == nil {
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
-				return o
+				return nil
 			}
 		}
 	}
-	tb.Fatal(errors.New("the MinIO server did not become ready within 30 s"))
-	return o
+	return errors.New("the MinIO server did not become ready within 60 s")
+}
+
+// Kill ends the server as a power cut does.
+func (s *Server) Kill() {
+	if s.cmd != nil && s.cmd.Process != nil {
+		_ = s.cmd.Process.Kill()
+		_ = s.cmd.Wait()
+	}
 }
 
 func minioPath() string {

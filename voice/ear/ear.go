@@ -115,6 +115,13 @@ func (e *Ear) own(ctx context.Context, src io.ReaderAt, size int64) (Heard, erro
 	return Heard{Heard: heard, Sound: sound}, err
 }
 
+// Pool judges the voices of several recordings together; see [voice.Listener.PoolVoices].
+func (e *Ear) Pool(heard ...voice.Heard) voice.Voice {
+	l := <-e.idle
+	defer func() { e.idle <- l }()
+	return l.PoolVoices(heard...)
+}
+
 // late tells our own time limit from the end of the caller's context.
 func (e *Ear) late(ctx context.Context, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {

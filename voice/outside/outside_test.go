@@ -20,7 +20,11 @@ import (
 func script(t *testing.T, text string, timeout time.Duration) *outside.Program {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "detector")
-	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+text+"\n"), 0o700); err != nil {
+	// A process that another test forks meanwhile would hold the file open for writing: text file busy.
+	syscall.ForkLock.RLock()
+	err := os.WriteFile(path, []byte("#!/bin/sh\n"+text+"\n"), 0o700)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	p, err := outside.New(outside.Options{Command: []string{path}, Version: "7", Timeout: timeout})

@@ -2,7 +2,7 @@
 // normalisation, pooling, Adam, and files of weights. Activations lie as [sequence][time][channel],
 // float32. It must not know sound, words or children.
 //
-// Training uses vector instructions where the toolchain offers them (GOEXPERIMENT=simd on amd64);
-// listening always runs the plain loops, whose order of operations is fixed, so that a recording
-// gives the same bits at each run.
+// Vector instructions (amd64, AVX where the machine has it) keep the order of operations and the
+// roundings of the plain loops, so that a recording gives the same bits at each run and on each of
+// these machines.
 package net

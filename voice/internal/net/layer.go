@@ -11,13 +11,14 @@ type Batch struct {
 	V       []float32
 }
 
+// shape makes b hold n*t*c values, whatever they are.
+func (b *Batch) shape(n, t, c int) {
+	b.N, b.T, b.C, b.V = n, t, c, grow(b.V, n*t*c)
+}
+
 // resize makes b hold n*t*c zeros.
 func (b *Batch) resize(n, t, c int) {
-	size := n * t * c
-	if cap(b.V) < size {
-		b.V = make([]float32, size)
-	}
-	b.N, b.T, b.C, b.V = n, t, c, b.V[:size]
+	b.shape(n, t, c)
 	clear(b.V)
 }
 
@@ -117,7 +118,7 @@ func (c *Conv) Backward(dy *Batch) *Batch {
 			}
 		}
 	}
-	c.dx.resize(dy.N, c.length, c.In)
+	c.dx.shape(dy.N, c.length, c.In)
 	for n := range dy.N {
 		copy(c.dx.V[n*c.length*c.In:(n+1)*c.length*c.In], c.dpadded.V[(n*c.padded.T+side)*c.In:])
 	}
@@ -192,7 +193,7 @@ func (d *Depth) Backward(dy *Batch) *Batch {
 			}
 		}
 	}
-	d.dx.resize(dy.N, d.length, d.C)
+	d.dx.shape(dy.N, d.length, d.C)
 	for n := range dy.N {
 		copy(d.dx.V[n*d.length*d.C:(n+1)*d.length*d.C], d.dpadded.V[(n*d.padded.T+side)*d.C:])
 	}

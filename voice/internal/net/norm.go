@@ -15,7 +15,7 @@ type Norm struct {
 	Scale, Shift   *Param
 	Mean, Variance []float32 // running figures
 	x              *Batch
-	y, dx          Batch
+	y, dx, gate    Batch
 	mean, inv      []float32
 }
 
@@ -35,7 +35,7 @@ func NewNorm(channels int, rectify bool) *Norm {
 // Forward is [Layer].
 func (n *Norm) Forward(x *Batch, train bool) *Batch {
 	n.x = x
-	n.y.resize(x.N, x.T, x.C)
+	n.y.shape(x.N, x.T, x.C)
 	if train {
 		n.measure(x)
 	} else {
@@ -53,9 +53,7 @@ func (n *Norm) Forward(x *Batch, train bool) *Batch {
 		copy(out, b)
 		mulAdd(out, row, a)
 		if n.Rectify {
-			for c := range out {
-				out[c] = max(0, out[c])
-			}
+			rectify(out)
 		}
 	}
 	return &n.y
@@ -93,42 +91,52 @@ func (n *Norm) measure(x *Batch) {
 
 // Backward is [Layer], after a Forward in training.
 func (n *Norm) Backward(dy *Batch) *Batch {
-	n.dx.resize(dy.N, dy.T, dy.C)
-	count := float32(len(dy.V) / n.C)
-	g, hat := make([]float32, n.C), make([]float32, n.C)
-	sum, dot := make([]float32, n.C), make([]float32, n.C)
-	ones := make([]float32, n.C)
+	n.dx.shape(dy.N, dy.T, dy.C)
+	g := dy.V
+	if n.Rectify {
+		n.gate.shape(dy.N, dy.T, dy.C)
+		gated(n.gate.V, dy.V, n.y.V)
+		g = n.gate.V
+	}
+	count := float32(len(g) / n.C)
+	ones, shift := make([]float32, n.C), make([]float32, n.C)
 	for c := range ones {
-		ones[c] = 1
+		ones[c], shift[c] = 1, -n.mean[c]
 	}
-	for i := 0; i < len(dy.V); i += n.C {
-		in, x, y := dy.V[i:i+n.C], n.x.V[i:i+n.C], n.y.V[i:i+n.C]
-		for c := range g {
-			g[c] = in[c]
-			if n.Rectify && y[c] <= 0 {
-				g[c] = 0
-			}
-			hat[c] = (x[c] - n.mean[c]) * n.inv[c]
-		}
-		mulAdd(sum, g, ones)
-		mulAdd(dot, g, hat)
+	sum, dot, centred := make([]float32, n.C), make([]float32, n.C), make([]float32, n.C)
+	for i := 0; i < len(g); i += n.C {
+		copy(centred, shift)
+		mulAdd(centred, n.x.V[i:i+n.C], ones)
+		mulAdd(sum, g[i:i+n.C], ones)
+		mulAdd(dot, g[i:i+n.C], centred)
 	}
+	// The gradient is a*g + b*x + d, for each channel.
+	a, b, d := make([]float32, n.C), make([]float32, n.C), make([]float32, n.C)
 	for c := range n.C {
+		dot[c] *= n.inv[c]
 		n.Shift.G[c] += sum[c]
 		n.Scale.G[c] += dot[c]
+		a[c] = n.Scale.W[c] * n.inv[c]
+		b[c] = -a[c] * n.inv[c] * dot[c] / count
+		d[c] = -a[c]*sum[c]/count - b[c]*n.mean[c]
 	}
-	for i := 0; i < len(dy.V); i += n.C {
-		in, x, y, out := dy.V[i:i+n.C], n.x.V[i:i+n.C], n.y.V[i:i+n.C], n.dx.V[i:i+n.C]
-		for c := range out {
-			gc := in[c]
-			if n.Rectify && y[c] <= 0 {
-				gc = 0
-			}
-			h := (x[c] - n.mean[c]) * n.inv[c]
-			out[c] = n.Scale.W[c] * n.inv[c] * (gc - sum[c]/count - h*dot[c]/count)
-		}
+	for i := 0; i < len(g); i += n.C {
+		out := n.dx.V[i : i+n.C]
+		copy(out, d)
+		mulAdd(out, g[i:i+n.C], a)
+		mulAdd(out, n.x.V[i:i+n.C], b)
 	}
 	return &n.dx
+}
+
+// gated is g where y, which is not negative, is above zero, and zero elsewhere. Without a branch: the
+// signs are as good as random.
+func gated(out, g, y []float32) {
+	g, y = g[:len(out)], y[:len(out)]
+	for i := range out {
+		above := uint32(-int32(math.Float32bits(y[i])) >> 31)
+		out[i] = math.Float32frombits(math.Float32bits(g[i]) & above)
+	}
 }
 
 // Params is [Layer].
@@ -149,22 +157,20 @@ func (d *Dropout) Forward(x *Batch, train bool) *Batch {
 	if !train {
 		return x
 	}
-	d.y.resize(x.N, x.T, x.C)
+	d.y.shape(x.N, x.T, x.C)
 	d.keep = grow(d.keep, len(x.V))
 	limit := uint64(float64(d.P) * (1 << 16))
 	scale := 1 / (1 - d.P)
+	choice := [2]float32{0, scale}
 	var bits uint64
-	for i := range x.V {
+	for i, v := range x.V {
 		if i&3 == 0 {
 			bits = d.R.Uint64()
 		}
-		d.keep[i] = 0
-		if bits&0xffff >= limit {
-			d.keep[i] = scale
-		}
+		k := choice[(limit-1-bits&0xffff)>>63] // 1 where the bits are at least limit
+		d.keep[i], d.y.V[i] = k, k*v
 		bits >>= 16
 	}
-	mulAdd(d.y.V, x.V, d.keep)
 	return &d.y
 }
 
@@ -173,8 +179,10 @@ func (d *Dropout) Backward(dy *Batch) *Batch {
 	if !d.trained {
 		return dy
 	}
-	d.dx.resize(dy.N, dy.T, dy.C)
-	mulAdd(d.dx.V, dy.V, d.keep)
+	d.dx.shape(dy.N, dy.T, dy.C)
+	for i, g := range dy.V {
+		d.dx.V[i] = g * d.keep[i]
+	}
 	return &d.dx
 }
 
@@ -218,21 +226,18 @@ type Residual struct {
 // Forward is [Layer].
 func (r *Residual) Forward(x *Batch, train bool) *Batch {
 	h := r.Inner.Forward(x, train)
-	r.y.resize(x.N, x.T, x.C)
-	for i := range h.V {
-		r.y.V[i] = max(0, h.V[i]+x.V[i])
+	r.y.shape(x.N, x.T, x.C)
+	for i, v := range x.V {
+		r.y.V[i] = h.V[i] + v
 	}
+	rectify(r.y.V)
 	return &r.y
 }
 
 // Backward is [Layer].
 func (r *Residual) Backward(dy *Batch) *Batch {
-	r.g.resize(dy.N, dy.T, dy.C)
-	for i := range dy.V {
-		if r.y.V[i] > 0 {
-			r.g.V[i] = dy.V[i]
-		}
-	}
+	r.g.shape(dy.N, dy.T, dy.C)
+	gated(r.g.V, dy.V, r.y.V)
 	inner := r.Inner.Backward(&r.g)
 	for i := range inner.V {
 		r.g.V[i] += inner.V[i]

@@ -8,24 +8,8 @@ func product(c []float32, ldc int, a []float32, ai, ap int, b []float32, ldb int
 		return
 	}
 	j := 0
-	if vectors {
-		for ; j+16 <= n; j += 16 {
-			productVector(c[j:], ldc, a, ai, ap, b[j:], ldb, m, k)
-		}
-	}
-	if tiles && m >= 4 && j+8 <= n {
-		// The ends of what tile touches, so that a fault of ours is caught here.
-		rows := m / 4 * 4
-		_, _, _ = a[(rows-1)*ai+(k-1)*ap], b[(k-1)*ldb+n-1], c[(rows-1)*ldc+n-1]
-		for ; j+8 <= n; j += 8 {
-			for i := 0; i < rows; i += 4 {
-				tile(&c[i*ldc+j], ldc, &a[i*ai], ai, ap, &b[j], ldb, k)
-			}
-			if rows < m {
-				productFour(c[rows*ldc+j:], ldc, a[rows*ai:], ai, ap, b[j:], ldb, m-rows, k)
-				productFour(c[rows*ldc+j+4:], ldc, a[rows*ai:], ai, ap, b[j+4:], ldb, m-rows, k)
-			}
-		}
+	if tiles && m >= 4 && n >= 8 {
+		j = productTiles(c, ldc, a, ai, ap, b, ldb, m, n, k)
 	}
 	for ; j+4 <= n; j += 4 {
 		productFour(c[j:], ldc, a, ai, ap, b[j:], ldb, m, k)
@@ -38,6 +22,42 @@ func product(c []float32, ldc int, a []float32, ai, ap int, b []float32, ldb int
 			}
 			c[i*ldc+j] = sum
 		}
+	}
+}
+
+// productTiles does the columns that fill whole tiles, and says how many those are.
+func productTiles(c []float32, ldc int, a []float32, ai, ap int, b []float32, ldb int, m, n, k int) (j int) {
+	// The ends of what the tiles touch, so that a fault of ours is caught here.
+	rows := m / 4 * 4
+	_, _, _ = a[(rows-1)*ai+(k-1)*ap], b[(k-1)*ldb+n-1], c[(rows-1)*ldc+n-1]
+	for columns := 0; j+8 <= n; j += columns {
+		if columns = 8; wide && j+16 <= n {
+			columns = 16
+		}
+		for i := 0; i < rows; i += 4 {
+			if columns == 16 {
+				tileWide(&c[i*ldc+j], ldc, &a[i*ai], ai, ap, &b[j], ldb, k)
+			} else {
+				tile(&c[i*ldc+j], ldc, &a[i*ai], ai, ap, &b[j], ldb, k)
+			}
+		}
+		for q := j; rows < m && q < j+columns; q += 4 {
+			productFour(c[rows*ldc+q:], ldc, a[rows*ai:], ai, ap, b[q:], ldb, m-rows, k)
+		}
+	}
+	return j
+}
+
+// mulAdd adds w*x to y, value by value, with the same bits on every machine.
+func mulAdd(y, w, x []float32) {
+	w, x = w[:len(y)], x[:len(y)]
+	i := 0
+	if wide && len(y) >= 8 {
+		mulAddWide(&y[0], &w[0], &x[0], len(y))
+		i = len(y) / 8 * 8
+	}
+	for ; i < len(y); i++ {
+		y[i] += float32(w[i] * x[i])
 	}
 }
 

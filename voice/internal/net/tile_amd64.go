@@ -8,3 +8,20 @@ const tiles = true
 //
 //go:noescape
 func tile(c *float32, ldc int, a *float32, ai, ap int, b *float32, ldb, k int)
+
+// wide says whether the machine has AVX, which tileWide and mulAddWide take.
+//
+//nolint:gochecknoglobals // what the machine is, found once
+var wide = hasAVX()
+
+func hasAVX() bool
+
+// tileWide is tile for sixteen columns.
+//
+//go:noescape
+func tileWide(c *float32, ldc int, a *float32, ai, ap int, b *float32, ldb, k int)
+
+// mulAddWide adds w*x to y for n/8*8 values, n of at least 8.
+//
+//go:noescape
+func mulAddWide(y, w, x *float32, n int)

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"earshot/storage"
+	"earshot/storage/storagetest"
+)
+
+const soakPolicy = `apiVersion: earshot/v1
+kind: Policy
+metadata: {name: soak, owner: a@example.org}
+spec:
+  scope: {bucket: voice, prefix: clips/}
+  schedule: "* * * * *"
+  rules:
+    - {name: period, keep: {for: 90d, from: captured}, then: delete}
+    - {name: kitchen, when: recording.device == "kitchen", then: redact, spans: [everything]}
+  otherwise: keep
+`
+
+// TestSoak lets earshot serve run for EARSHOT_SOAK (such as 1h) while recordings come in without end,
+// a run each minute: what it holds of memory, goroutines and files must stay flat.
+func TestSoak(t *testing.T) {
+	during, err := time.ParseDuration(os.Getenv("EARSHOT_SOAK"))
+	if err != nil {
+		t.Skip("EARSHOT_SOAK=1h lets it run for an hour (make soak)")
+	}
+	s := newSoak(t)
+	cmd := s.serve()
+	defer func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("it did not stop as asked: %v", err)
+		}
+	}()
+	ctx, stop := context.WithTimeout(t.Context(), during)
+	defer stop()
+	stored := make(chan int, 1)
+	go func() { stored <- s.ingest(ctx) }()
+	var samples []map[string]float64
+	for ctx.Err() == nil {
+		time.Sleep(5 * time.Second)
+		if f, err := s.figures(); err == nil {
+			samples = append(samples, f)
+		}
+	}
+	n := <-stored
+	if len(samples) < 12 {
+		t.Fatalf("%d samples: too short to say anything", len(samples))
+	}
+	t.Logf("%d recordings were stored in %s", n, during)
+	for _, name := range []string{"earshot_resident_bytes", "earshot_goroutines", "earshot_open_files"} {
+		third := len(samples) / 3
+		before, after := mean(samples[third:2*third], name), mean(samples[2*third:], name)
+		t.Logf("%s: %.0f in the second third, %.0f in the last", name, before, after)
+		if after > 1.15*before+8 {
+			t.Errorf("%s grows", name)
+		}
+	}
+	if last := samples[len(samples)-1]; last["earshot_recordings_blocked"] > 0 || last["earshot_log_published_entries"] < float64(n)/4 {
+		t.Errorf("at the end: %v", last)
+	}
+}
+
+func mean(samples []map[string]float64, name string) (sum float64) {
+	for _, s := range samples {
+		sum += s[name] / float64(len(samples))
+	}
+	return sum
+}
+
+type soak struct {
+	t      *testing.T
+	app    *app
+	bucket *storage.Bucket
+	listen string
+}
+
+func newSoak(t *testing.T) *soak {
+	o := storagetest.MinIO(t)
+	t.Setenv("EARSHOT_ACCESS_KEY", o.AccessKey)
+	t.Setenv("EARSHOT_SECRET_KEY", o.SecretKey)
+	store, err := storage.Connect(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, locked := range map[string]bool{"earshot-log": true, "voice": false} {
+		if err := store.MakeBucket(t.Context(), name, true, locked); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := &soak{t: t, app: &app{in: strings.NewReader(""), out: discard{}, err: discard{}, as: "soak"}, listen: "127.0.0.1:18471"}
+	dir := filepath.Join(t.TempDir(), "site")
+	if err := s.app.initialise(t.Context(), dir, initOptions{deaf: true, endpoint: o.Endpoint, origin: "example.org/soak", bucket: "voice"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "policies", "soak.yaml"), []byte(soakPolicy), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s.bucket, err = store.Bucket(t.Context(), "voice"); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (s *soak) serve() *exec.Cmd {
+	exe, err := os.Executable()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	cmd := exec.Command(exe, "--config", s.app.configPath, "serve", "--listen", s.listen)
+	cmd.Env = append(os.Environ(), envMain+"=1")
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { s.t.Logf("it said: %.2000s", said.String()) })
+	return cmd
+}
+
+// ingest stores recordings until ctx ends: half are due at once, one in twenty is to be redacted.
+func (s *soak) ingest(ctx context.Context) (n int) {
+	clip, err := os.ReadFile("samples/clip-00.wav")
+	if err != nil {
+		return 0
+	}
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for ; ctx.Err() == nil; n++ {
+		age, device := 10, "dev"
+		if n%2 == 0 {
+			age = 200
+		} else if n%20 == 1 {
+			device = "kitchen"
+		}
+		key := fmt.Sprintf("clips/s%03d/%s/%s/r%08d.wav", n%500, device, time.Now().UTC().AddDate(0, 0, -age).Format("2006/01/02"), n)
+		if _, err := s.bucket.Put(ctx, key, clip, "audio/wav", nil, nil); err != nil && ctx.Err() == nil {
+			s.t.Errorf("storing: %v", err)
+			return n
+		}
+		<-tick.C
+	}
+	return n
+}
+
+// figures reads what the process tells of itself.
+func (s *soak) figures() (map[string]float64, error) {
+	resp, err := http.Get("http://" + s.listen + "/metrics")
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	out := map[string]float64{}
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		name, value, ok := strings.Cut(lines.Text(), " ")
+		if v, err := strconv.ParseFloat(value, 64); ok && err == nil {
+			out[name] = v
+		}
+	}
+	return out, lines.Err()
+}
