@@ -63,7 +63,7 @@ func (b *bench) requests(bucket string, arrive func() error) error {
 	if err != nil {
 		return err
 	}
-	defer c.server.Close()
+	defer func() { _ = c.server.Close() }()
 	if err := b.configure(c.addr, 8); err != nil {
 		return err
 	}

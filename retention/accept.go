@@ -10,6 +10,7 @@ import (
 	"earshot"
 	"earshot/audit"
 	"earshot/policies"
+	"earshot/storage/catalog"
 )
 
 // A policy that takes the place of another of the same name is in force when it has been accepted: by
@@ -116,24 +117,10 @@ func (r *Runner) widens(ctx context.Context, before, after *policies.Policy) (n,
 
 // eachLiveIn hands on the facts that the catalog has of everything in some scopes.
 func (r *Runner) eachLiveIn(ctx context.Context, scopes []Scope, at time.Time, do func(earshot.Facts)) error {
-	p, err := r.people(ctx)
-	if err != nil {
-		return err
-	}
-	for _, s := range scopes {
-		for row, err := range r.o.Catalog.Live(ctx, s.Bucket, s.Prefix) {
-			if err != nil {
-				return err
-			}
-			res := resolved{known: row.Known}
-			r.layout.describe(&res.known.Recording)
-			if err := r.assemble(ctx, &res, p, at); err != nil {
-				return err
-			}
-			do(res.facts)
-		}
-	}
-	return nil
+	return r.eachIn(ctx, scopes, at, func(_ catalog.Row, f earshot.Facts) error {
+		do(f)
+		return nil
+	})
 }
 
 // ApprovePolicy accepts a policy that widens what is deleted, by exactly this digest. It takes a person

@@ -87,20 +87,33 @@ func (w *Week) add(what earshot.Disposition, size int64) {
 // eachLive hands on every recording in the scopes of the rules with the facts that the catalog
 // has of it.
 func (r *Runner) eachLive(ctx context.Context, rules ruleset, at time.Time, do func(catalog.Row, earshot.Facts) error) error {
-	p, err := r.people(ctx)
-	if err != nil {
-		return err
-	}
 	scopes, err := rules.scopes(nil)
 	if err != nil {
 		return err
 	}
 	n := 0
-	for _, s := range scopes {
-		for row, err := range r.o.Catalog.Live(ctx, s.Bucket, s.Prefix) {
-			if err != nil {
-				return err
-			}
+	return r.eachIn(ctx, scopes, at, func(row catalog.Row, f earshot.Facts) error {
+		if n++; n%1000 == 0 {
+			r.o.Progress("recordings", n, 0)
+		}
+		return do(row, f)
+	})
+}
+
+// eachIn hands on everything in some scopes with the facts that the catalog has of it. What is known of
+// people is read for many recordings at once.
+func (r *Runner) eachIn(ctx context.Context, scopes []Scope, at time.Time, do func(catalog.Row, earshot.Facts) error) error {
+	all, err := r.people(ctx)
+	if err != nil {
+		return err
+	}
+	batch, known := make([]catalog.Row, 0, planBatch), make([]catalog.Known, 0, planBatch)
+	hand := func() error {
+		p, err := all.of(ctx, r, known)
+		if err != nil {
+			return err
+		}
+		for _, row := range batch {
 			res := resolved{known: row.Known}
 			r.layout.describe(&res.known.Recording)
 			if err := r.assemble(ctx, &res, p, at); err != nil {
@@ -109,12 +122,23 @@ func (r *Runner) eachLive(ctx context.Context, rules ruleset, at time.Time, do f
 			if err := do(row, res.facts); err != nil {
 				return err
 			}
-			if n++; n%1000 == 0 {
-				r.o.Progress("recordings", n, 0)
+		}
+		batch, known = batch[:0], known[:0]
+		return nil
+	}
+	for _, s := range scopes {
+		for row, err := range r.o.Catalog.Live(ctx, s.Bucket, s.Prefix) {
+			if err != nil {
+				return err
+			}
+			if batch, known = append(batch, row), append(known, row.Known); len(batch) == planBatch {
+				if err := hand(); err != nil {
+					return err
+				}
 			}
 		}
 	}
-	return nil
+	return hand()
 }
 
 // HoldEffect is what a legal hold does.

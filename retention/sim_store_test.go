@@ -172,7 +172,7 @@ func (s *simStore) removeAll(req *http.Request, bucket string, body []byte) *htt
 	var ask struct {
 		Objects []struct {
 			Key       string
-			VersionId string //nolint:revive // S3 spells it so
+			VersionId string
 		} `xml:"Object"`
 	}
 	if err := xml.Unmarshal(body, &ask); err != nil {

@@ -205,7 +205,7 @@ func (d *DB) Foresee(ctx context.Context, fs []Foresight) error {
 		if err != nil {
 			return err
 		}
-		defer write.Close()
+		defer func() { _ = write.Close() }()
 		for _, f := range fs {
 			due := int64(Never)
 			if !f.Due.IsZero() {

@@ -278,7 +278,7 @@ func upsert(ctx context.Context, tx *sql.Tx, recs []earshot.Recording, stem func
 		if err != nil {
 			return err
 		}
-		defer whole.Close()
+		defer func() { _ = whole.Close() }()
 		for ; len(recs) >= upsertRows; recs = recs[upsertRows:] {
 			if _, err := whole.ExecContext(ctx, bind(recs[:upsertRows])...); err != nil {
 				return err
