@@ -288,8 +288,13 @@ func (r *Runner) proveTogether(ctx context.Context, b *storage.Bucket, group []*
 		}
 		key := t.a.Recording.ID.Key
 		keys = append(keys, key)
-		for _, c := range r.layout.companionKeys(key) {
-			classes = append(classes, c.key)
+		for _, d := range t.keys[:len(t.keys)-1] {
+			classes = append(classes, d.key)
+		}
+		if b.ListsUploads() { // of companions that were never finished, too, since it costs nothing
+			for _, c := range r.layout.companionKeys(key) {
+				classes = append(classes, c.key)
+			}
 		}
 	}
 	if len(keys) == 0 {

@@ -197,6 +197,10 @@ func side(ctx context.Context, n, workers int, f func(context.Context, int) erro
 	return group.Wait()
 }
 
+// ListsUploads reports whether the store lists unfinished uploads of many keys at once; MinIO lists those of
+// one key at a time (and gives them up by itself after a day, by default).
+func (b *Bucket) ListsUploads() bool { return !b.exactUploads }
+
 // Uploads finds unfinished multipart uploads of exactly these keys: their identifiers, by key. Where the
 // store can list them for a part of the bucket, that takes few requests however many keys there are.
 func (b *Bucket) Uploads(ctx context.Context, keys []string, workers int) (map[string][]string, error) {

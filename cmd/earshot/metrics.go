@@ -84,6 +84,9 @@ func (w *watching) figures(ctx context.Context) ([]figure, error) {
 // ofProcess tells what this process holds: all of it should stay flat for years.
 func ofProcess() []figure {
 	out := []figure{{name: "earshot_goroutines", help: "Goroutines of this process.", value: float64(runtime.NumGoroutine())}}
+	var memory runtime.MemStats
+	runtime.ReadMemStats(&memory)
+	out = append(out, figure{name: "earshot_heap_bytes", help: "Memory of this process that Go looks after, without what the catalog caches.", value: float64(memory.HeapAlloc)})
 	if files, err := os.ReadDir("/proc/self/fd"); err == nil {
 		out = append(out, figure{name: "earshot_open_files", help: "Open files and connections of this process.", value: float64(len(files))})
 	}
