@@ -42,6 +42,8 @@ type planning struct {
 	out    Planned
 	counts map[string]int // actions in the scope of each policy
 	digest sealer
+	// tallies are the counts of each scope, when the plan is closed.
+	tallies map[Scope]map[string]int
 }
 
 // Plan decides about everything that is due in the scopes of the named policies (all, if none is
@@ -68,7 +70,7 @@ func (r *Runner) Plan(ctx context.Context, names ...string) (Planned, error) {
 		return Planned{}, err
 	}
 	now := r.now()
-	p := &planning{r: r, digest: newSealer(), counts: map[string]int{}}
+	p := &planning{r: r, digest: newSealer(), counts: map[string]int{}, tallies: map[Scope]map[string]int{}}
 	p.run = earshot.Run{
 		ID: newRunID(now), For: strings.Join(names, ","), Policy: r.rules.names(), PolicyDigest: r.rules.digest, AsOf: now, Planner: r.o.By, CreatedAt: now,
 	}
@@ -326,10 +328,23 @@ func (p *planning) action(res resolved) earshot.Action {
 	return a
 }
 
+// tally counts the recordings of a scope, each scope once.
+func (p *planning) tally(ctx context.Context, s Scope) (map[string]int, error) {
+	s.Class = ""
+	if t := p.tallies[s]; t != nil {
+		return t, nil
+	}
+	t, err := p.r.o.Catalog.Tally(ctx, s.Bucket, s.Prefix)
+	if err == nil {
+		p.tallies[s] = t
+	}
+	return t, err
+}
+
 // seal closes the draft: counts, limits, digest, entry.
 func (p *planning) seal(ctx context.Context, scopes []Scope) error {
 	for _, s := range scopes {
-		tally, err := p.r.o.Catalog.Tally(ctx, s.Bucket, s.Prefix)
+		tally, err := p.tally(ctx, s)
 		if err != nil {
 			return err
 		}
@@ -365,7 +380,7 @@ func (p *planning) approvals(ctx context.Context) error {
 		if n == 0 {
 			continue
 		}
-		tally, err := p.r.o.Catalog.Tally(ctx, policy.Scope().Bucket, policy.Scope().Prefix)
+		tally, err := p.tally(ctx, policy.Scope())
 		if err != nil {
 			return err
 		}

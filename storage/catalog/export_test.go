@@ -19,3 +19,6 @@ func DueQueries() []string {
 	}
 	return out
 }
+
+// TallyQuery counts what was decided.
+const TallyQuery = tallyQuery
