@@ -12,8 +12,8 @@ import (
 )
 
 // Pace bounds what earshot asks of a store. Below the bounds it finds its own pace: an answer that says
-// "slow down" (503, 429) halves it; where a quarter of the answers to reading take three times as long as
-// they used to it falls by a fifth; and quiet raises it again, by a tenth each second.
+// "slow down" (503, 429) halves it; where half of the answers to reading take more than a second, and five
+// times as long as they used to, it falls by a fifth; and quiet raises it again, by a tenth each second.
 type Pace struct {
 	Requests  float64 // a second, at most; 0: no bound
 	Bandwidth int64   // bytes a second in both directions together, at most; 0: no bound
@@ -23,11 +23,14 @@ type Pace struct {
 
 // The pace that is found.
 const (
-	slowest    = 1.0                    // requests a second, however busy the store is
-	latencyTop = 100 * time.Millisecond // answers faster than that are no reason to slow down
-	adjustEach = time.Second
-	enough     = 8 // answers that say something about how long answers take
-	forgetAt   = 4 // a found pace is forgotten when it is so many times what is asked for
+	slowest = 1.0 // requests a second, however busy the store is
+	// Answers faster than latencyTop are no reason to slow down, or a machine that is short of breath itself
+	// would take its own for the store's; nor do slow ones alone slow it down below slowestUnasked.
+	latencyTop     = time.Second
+	slowestUnasked = 10.0
+	adjustEach     = time.Second
+	enough         = 8 // answers that say something about how long answers take
+	forgetAt       = 4 // a found pace is forgotten when it is so many times what is asked for
 )
 
 // pacer carries requests at the pace. It is safe for concurrent use.
@@ -111,7 +114,7 @@ func (c *pacer) learn(kind string, took time.Duration, resp *http.Response) {
 		c.usual[kind] = usual - (usual-took)/8
 	default:
 		c.usual[kind] = usual + (took-usual)/256
-		if took > 3*usual && took > latencyTop {
+		if took > 5*usual && took > latencyTop {
 			c.slow++
 		}
 	}
@@ -133,8 +136,8 @@ func (c *pacer) adjust(now time.Time) {
 	switch {
 	case c.busy:
 		c.found = max(slowest, min(from, did)/2)
-	case c.asked >= enough && 4*c.slow > c.asked:
-		c.found = max(slowest, min(from, did)*0.8)
+	case c.asked >= enough && 2*c.slow > c.asked:
+		c.found = max(slowestUnasked, min(from, did)*0.8)
 	case c.found > 0:
 		if c.found += max(1, c.found/10); c.found > forgetAt*max(did, 100) {
 			c.found = 0

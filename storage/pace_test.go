@@ -97,14 +97,14 @@ func TestAStoreThatSaysSlowDownIsAskedLess(t *testing.T) {
 
 func TestAStoreThatGetsSlowIsAskedLessAndRecovers(t *testing.T) {
 	busy := func(n int64) (int, time.Duration) {
-		if n > 2000 && n < 2600 {
-			return http.StatusOK, 900 * time.Millisecond
+		if n > 2000 && n < 2100 {
+			return http.StatusOK, 3 * time.Second
 		}
 		return http.StatusOK, 10 * time.Millisecond
 	}
-	_, during := asking(t, storage.Pace{}, busy, 12*time.Second)
+	_, during := asking(t, storage.Pace{}, busy, 20*time.Second)
 	if during.Found == 0 {
-		t.Error("nothing was found while answers took ninety times as long")
+		t.Error("nothing was found while answers took three hundred times as long")
 	}
 	if _, after := asking(t, storage.Pace{}, busy, 10*time.Minute); after.Found != 0 {
 		t.Errorf("long after, it is still held to %.0f a second", after.Found)
