@@ -46,7 +46,7 @@ func (b *bench) scan() error {
 	if err != nil {
 		return err
 	}
-	b.table(fmt.Sprintf("Scan of %d objects", b.objects), cs, ms, 0)
+	b.table(fmt.Sprintf("Scan of %d objects", b.objects), cs, ms)
 	return nil
 }
 
@@ -132,7 +132,7 @@ func (b *bench) expiry() error {
 	if err != nil {
 		return err
 	}
-	b.table(fmt.Sprintf("Expiry of %d objects; earshot with intents, outcomes and proof of absence", b.expire), cs, ms, 0)
+	b.table(fmt.Sprintf("Expiry of %d objects; earshot with intents, outcomes and proof of absence", b.expire), cs, ms)
 	return nil
 }
 
@@ -187,7 +187,7 @@ func (b *bench) few() error {
 	if err != nil {
 		return err
 	}
-	b.table(fmt.Sprintf("%d stored and %d due", b.objects, b.due), cs, ms, 0)
+	b.table(fmt.Sprintf("%d stored and %d due", b.objects, b.due), cs, ms)
 	fmt.Fprintf(b.out, "\nBeside it: building the catalog once %.2f s; finding the due ones by a full reconcile %.2f s.\n",
 		first.wall.Seconds(), median(reconcile, func(m measured) int64 { return int64(m.wall) }).Seconds())
 	return nil

@@ -96,10 +96,10 @@ func median(ms []measured, of func(measured) int64) time.Duration {
 	return time.Duration(xs[len(xs)/2])
 }
 
-// table prints the medians; the time of every contender is divided by that of earshot's row `of`.
-func (b *bench) table(title string, cs []contender, ms []measured, of int) {
-	fmt.Fprintf(b.out, "\n### %s\n\n| what | seconds | of earshot's (%s) | CPU s | most memory, MB |\n|---|---|---|---|---|\n", title, cs[of].name)
+// table prints the medians; the time of every contender is divided by that of the first, which is earshot's.
+func (b *bench) table(title string, cs []contender, ms []measured) {
+	fmt.Fprintf(b.out, "\n### %s\n\n| what | seconds | of earshot's (%s) | CPU s | most memory, MB |\n|---|---|---|---|---|\n", title, cs[0].name)
 	for i, c := range cs {
-		fmt.Fprintf(b.out, "| %s | %.2f | %.2fx | %.2f | %d |\n", c.name, ms[i].wall.Seconds(), float64(ms[i].wall)/float64(ms[of].wall), ms[i].cpu.Seconds(), ms[i].rss>>20)
+		fmt.Fprintf(b.out, "| %s | %.2f | %.2fx | %.2f | %d |\n", c.name, ms[i].wall.Seconds(), float64(ms[i].wall)/float64(ms[0].wall), ms[i].cpu.Seconds(), ms[i].rss>>20)
 	}
 }

@@ -50,12 +50,12 @@ func (b *bench) million() error {
 	if err != nil {
 		return err
 	}
-	b.table(fmt.Sprintf("%d recordings in the catalog", b.rows), cs, ms, 0)
-	return b.requests(bucket, arrive)
+	b.table(fmt.Sprintf("%d recordings in the catalog", b.rows), cs, ms)
+	return b.requests(arrive)
 }
 
 // requests counts what a second run asks the store.
-func (b *bench) requests(bucket string, arrive func() error) error {
+func (b *bench) requests(arrive func() error) error {
 	if err := arrive(); err != nil {
 		return err
 	}

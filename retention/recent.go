@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// ErrNotRecent: the layout or the bucket does not allow a listing of the recent dates only. Scan.
+// ErrNotRecent says that the layout or the bucket does not allow a listing of the recent dates only. Scan.
 var ErrNotRecent = errors.New("recent recordings cannot be listed by themselves")
 
 const day = 24 * time.Hour
@@ -150,24 +150,24 @@ type datedKeys struct {
 // dated takes the layout apart. What comes before the date must be a path whose parts can be found by
 // listing folders.
 func (l *layout) dated() (datedKeys, error) {
-	refuse := func(why string) (datedKeys, error) {
-		return datedKeys{}, fmt.Errorf("%w: layout.recording %s; scan without --recent", ErrNotRecent, why)
+	refuse := func(why string) error {
+		return fmt.Errorf("%w: layout.recording %s; scan without --recent", ErrNotRecent, why)
 	}
 	head, rest, found := strings.Cut(l.template, "{captured:")
 	switch {
 	case !found:
-		return refuse("has no {captured:...}, so that keys do not tell what is recent")
+		return datedKeys{}, refuse("has no {captured:...}, so that keys do not tell what is recent")
 	case strings.Contains(head, "{any}"):
-		return refuse("has {any} before {captured:...}, so that the folders of a date are not known")
+		return datedKeys{}, refuse("has {any} before {captured:...}, so that the folders of a date are not known")
 	}
 	format, _, _ := strings.Cut(rest, "}")
 	var d datedKeys
 	if d.date = dayPart(format); d.date == "" {
-		return refuse("has a {captured:...} that does not begin with the day, such as {captured:2006/01/02}")
+		return datedKeys{}, refuse("has a {captured:...} that does not begin with the day, such as {captured:2006/01/02}")
 	}
 	cut := strings.LastIndexByte(head, '/') + 1
 	if d.before = head[cut:]; strings.Contains(d.before, "{") {
-		return refuse("has something else in the part of the path in which the date begins, so that its folders are not known")
+		return datedKeys{}, refuse("has something else in the part of the path in which the date begins, so that its folders are not known")
 	}
 	path := head[:cut]
 	fixed := path
@@ -181,7 +181,7 @@ func (l *layout) dated() (datedKeys, error) {
 		}
 		re, _, err := compileKey(part)
 		if err != nil {
-			return refuse(err.Error())
+			return datedKeys{}, refuse(err.Error())
 		}
 		d.folders = append(d.folders, re)
 	}

@@ -11,7 +11,7 @@ import (
 	"earshot/storage/inventory"
 )
 
-// ErrOldInventory: the bucket was listed after the inventory was made, which tells nothing new.
+// ErrOldInventory says that the bucket was listed after the inventory was made, which tells nothing new.
 var ErrOldInventory = errors.New("the inventory is older than the last listing")
 
 // inventorySlack is how far the clocks of a store and of this machine may differ, and how late a report

@@ -67,7 +67,9 @@ func With(decide func(n int, name string) Verdict) *Script {
 
 // Stepped lets a function decide that may wait before it does, so that a scheduler chooses who goes
 // next. It is called without the script's lock.
-func Stepped(decide func(name string) (v Verdict, crash bool)) *Script { return &Script{stepped: decide} }
+func Stepped(decide func(name string) (v Verdict, crash bool)) *Script {
+	return &Script{stepped: decide}
+}
 
 // wait asks a stepped script's function, and notes the death of the process.
 func (s *Script) wait(name string) (Verdict, error) {

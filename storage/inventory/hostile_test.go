@@ -80,7 +80,8 @@ func BenchmarkStage(b *testing.B) {
 	_ = z.Close()
 	csvReport.add(text.Bytes())
 	parquetReport.add(parquetFile(b, list))
-	list, perm = nil, nil
+	runtime.KeepAlive(list)
+	clear(list)
 	for name, r := range map[string]*report{"csv": csvReport, "parquet": parquetReport} {
 		b.Run(name, func(b *testing.B) {
 			runtime.GC()

@@ -19,7 +19,7 @@ import (
 // empty.
 type Fetch func(ctx context.Context, key string, w io.Writer, reset func() error) error
 
-// ErrDamaged: the report is not whole. Nothing of it is used; get it again, or list.
+// ErrDamaged says that the report is not whole. Nothing of it is used; get it again, or list.
 var ErrDamaged = errors.New("the inventory is damaged")
 
 // Staged is a report that has been read, found whole and sorted. Close it.
