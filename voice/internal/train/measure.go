@@ -109,23 +109,25 @@ func wordsOf(names []string, words []spoken) []wake.Word {
 // allowed is the number of false alarms an hour and word that Found shall not exceed.
 const allowed = 0.5
 
-// thresholds sets Found so that the negatives, of a number of hours, let expect no more alarms than
-// allowed: where n are seen in them, n+1 are to be expected in as many hours of others. Uncertain is
-// where half a per cent of the negatives would fire.
-func thresholds(words []wake.Word, negatives []found) {
-	hours := 0.0
-	for _, f := range negatives {
-		hours += f.length / 3600
-	}
-	seen := max(0, int(allowed*hours)-1)
+// thresholds sets Found so that under no condition the negatives, of a number of hours, let expect more
+// alarms than allowed: where n are seen in them, n+1 are to be expected in as many hours of others.
+// Uncertain is where half a per cent of the negatives would fire.
+func thresholds(words []wake.Word, conditions ...[]found) {
 	for w := range words {
-		var s []float32
-		for _, f := range negatives {
-			s = append(s, f.scores[w])
+		words[w].Found, words[w].Uncertain = 0, 0
+		for _, negatives := range conditions {
+			hours := 0.0
+			var s []float32
+			for _, f := range negatives {
+				hours += f.length / 3600
+				s = append(s, f.scores[w])
+			}
+			slices.Sort(s)
+			seen := max(0, int(allowed*hours)-1)
+			words[w].Found = max(words[w].Found, s[len(s)-1-seen]+1e-4)
+			words[w].Uncertain = max(words[w].Uncertain, s[int(math.Ceil(0.995*float64(len(s))))-1]+1e-4)
 		}
-		slices.Sort(s)
-		words[w].Found = s[len(s)-1-seen] + 1e-4
-		words[w].Uncertain = min(words[w].Found, s[int(math.Ceil(0.995*float64(len(s))))-1]+1e-4)
+		words[w].Uncertain = min(words[w].Found, words[w].Uncertain)
 	}
 }
 
@@ -274,8 +276,9 @@ func tuneWake(root, models string, versions int) ([]wake.Word, error) {
 		hours += f.length / 3600
 	}
 	weighNoise(d.Words, negatives[:len(negatives)/3], negatives[2*len(negatives)/3:], negatives)
-	thresholds(d.Words, negatives)
-	report("thresholds on", "%d clips, %.2f h, 25 speakers", len(negatives), hours)
+	third := len(negatives) / 3
+	thresholds(d.Words, negatives[:third], negatives[third:2*third], negatives[2*third:])
+	report("thresholds on", "%d clips, %.2f h, 25 speakers: %+v", len(negatives), hours, d.Words)
 	return d.Words, nil
 }
 
