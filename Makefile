@@ -57,10 +57,8 @@ soak: ## an hour of recordings coming in and runs: memory, goroutines and files 
 simulate: ## the runner's protocol under 10,000 seeds of faults, in time that is not real: half an hour of one core; EARSHOT_SEED=n for one
 	EARSHOT_SEEDS=$${EARSHOT_SEEDS:-10000} go test -timeout 3h -run 'TestSimulation$$|TestTheSimulation' -v ./retention | grep -v '^=== RUN\|^    --- PASS'
 
-train: ## the networks of voice/models anew, from ../shared/data with fixed seeds: hours on two cores
-	go run ./voice/internal/train -seed 1 wake
-	go run ./voice/internal/train -seed 2 wake
-	go run ./voice/internal/train -seed 3 -steps 3000 wake
+train: ## the networks of voice/models anew, from ../shared/data with fixed seeds: an hour or two on two cores
+	for seed in 1 2 3; do go run ./voice/internal/train -seed $$seed -steps 2500 wake || exit 1; done
 	go run ./voice/internal/train -steps 1200 child
 	go run ./voice/internal/train -steps 1200 -fold 5 child
 

@@ -1,8 +1,8 @@
 // Command train rebuilds the embedded networks of package voice from recordings, with fixed seeds,
 // and measures them on speakers that they have not heard.
 //
-//	train [-data DIR] [-out DIR] [-scores DIR] [-seed N] [-steps N] [-fold N] [-versions N] \
-//	    wake|child|tune|bounds|measure-wake|measure-child|measure-own
+//	train [-data DIR] [-out DIR] [-scores DIR] [-seed N] [-steps N] [-fold N] [-versions N] [-choose] \
+//	    wake|child|own|tune|bounds|measure-wake [CONDITION...]|measure-child|measure-own
 package main
 
 import (
@@ -36,18 +36,21 @@ func run(ctx context.Context, args []string) error {
 	scores := fs.String("scores", ".cache", "where the scores of the cross-validation go")
 	only := fs.Int("fold", -1, "one fold only; 5 is the network of all speakers")
 	versions := fs.Int("versions", 12, "versions of each sentence without the words")
+	choose := fs.Bool("choose", false, "train without a quarter of the training clusters, or measure on them: for choosing a recipe")
 	all := fs.Bool("all", false, "train on all speakers, those for the test too: nothing can be measured then")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
 	switch fs.Arg(0) {
 	case "wake":
-		return teachWake(ctx, *data, filepath.Join(*out, fmt.Sprintf("wake-%d.net", *seed)), builtIn(), *seed, *steps, *all)
+		return teachWake(ctx, *data, filepath.Join(*out, fmt.Sprintf("wake-%d.net", *seed)), builtIn(), *seed, *steps, *all, *choose)
 	case "child":
 		return teachChild(ctx, *data, *out, *scores, *steps, *only)
-	case "measure-wake":
-		_, err := measureWake(*data, *out, *versions)
+	case "own":
+		_, err := teachOwn(ctx, *data, *scores)
 		return err
+	case "measure-wake":
+		return measureWake(*data, *out, *versions, *choose, fs.Args()[1:])
 	case "measure-own":
 		return measureOwn(ctx, *data, *scores, *versions)
 	case "bounds":
@@ -58,7 +61,7 @@ func run(ctx context.Context, args []string) error {
 	case "tune":
 		return tune(*data, *out, *scores, *versions)
 	default:
-		return errors.New("say what: wake, child, tune, bounds, measure-wake, measure-child or measure-own")
+		return errors.New("say what: wake, child, own, tune, bounds, measure-wake, measure-child or measure-own")
 	}
 }
 

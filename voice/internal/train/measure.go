@@ -7,7 +7,10 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"earshot/voice/internal/net"
@@ -21,6 +24,7 @@ type found struct {
 	length        float64 // seconds
 	onset, offset int
 	scores        []float32 // per word
+	noise         float32   // 0 to 1
 	hit           wake.Hit  // the best of its own word
 }
 
@@ -31,23 +35,35 @@ func (f found) at() bool {
 }
 
 func scan(d *wake.Detector, all []mixture, kind string, babble []float32) []found {
-	mel := sound.NewMel()
-	var powers []float32
-	out := make([]found, 0, len(all))
-	for i, m := range all {
-		powers = mel.Powers(under(kind, m, babble, uint64(i)), powers)
-		d.Scan(powers)
-		f := found{word: m.word, cluster: m.cluster, length: float64(len(m.pcm)) / sound.Rate, onset: m.onset, offset: m.offset}
-		for w := range d.Words {
-			h := d.Best(w)
-			f.scores = append(f.scores, h.Score)
-			if d.Words[w].Name == m.word {
-				f.hit = h
+	out := make([]found, len(all))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			d, mel := d.Clone(), sound.NewMel()
+			var powers []float32
+			for i := int(next.Add(1)) - 1; i < len(all); i = int(next.Add(1)) - 1 {
+				powers = mel.Powers(under(kind, all[i], babble, uint64(i)), powers)
+				out[i] = judge(d, all[i], powers)
 			}
-		}
-		out = append(out, f)
+		})
 	}
+	wg.Wait()
 	return out
+}
+
+// judge says what the detector finds in the spectra of a mixture.
+func judge(d *wake.Detector, m mixture, powers []float32) found {
+	d.Scan(powers)
+	f := found{noise: d.Noise(), word: m.word, cluster: m.cluster, length: float64(len(m.pcm)) / sound.Rate, onset: m.onset, offset: m.offset}
+	for w := range d.Words {
+		h := d.Best(w)
+		f.scores = append(f.scores, h.Score)
+		if d.Words[w].Name == m.word {
+			f.hit = h
+		}
+	}
+	return f
 }
 
 // loadModels reads networks by the pattern of their names.
@@ -93,23 +109,59 @@ func wordsOf(names []string, words []spoken) []wake.Word {
 // allowed is the number of false alarms an hour and word that Found shall not exceed.
 const allowed = 0.5
 
-// thresholds sets Found so that the negatives, of a number of hours, let expect no more alarms than
-// allowed: where n are seen in them, n+1 are to be expected in as many hours of others. Uncertain is
-// where half a per cent of the negatives would fire.
-func thresholds(words []wake.Word, negatives []found) {
-	hours := 0.0
-	for _, f := range negatives {
-		hours += f.length / 3600
-	}
-	seen := max(0, int(allowed*hours)-1)
+// thresholds sets Found so that under no condition the negatives, of a number of hours, let expect more
+// alarms than allowed: where n are seen in them, n+1 are to be expected in as many hours of others.
+// Uncertain is where half a per cent of the negatives would fire.
+func thresholds(words []wake.Word, conditions ...[]found) {
 	for w := range words {
-		var s []float32
-		for _, f := range negatives {
-			s = append(s, f.scores[w])
+		words[w].Found, words[w].Uncertain = 0, 0
+		for _, negatives := range conditions {
+			hours := 0.0
+			var s []float32
+			for _, f := range negatives {
+				hours += f.length / 3600
+				s = append(s, f.scores[w])
+			}
+			slices.Sort(s)
+			seen := max(0, int(allowed*hours)-1)
+			words[w].Found = max(words[w].Found, s[len(s)-1-seen]+1e-4)
+			words[w].Uncertain = max(words[w].Uncertain, s[int(math.Ceil(0.995*float64(len(s))))-1]+1e-4)
 		}
-		slices.Sort(s)
-		words[w].Found = s[len(s)-1-seen] + 1e-4
-		words[w].Uncertain = min(words[w].Found, s[int(math.Ceil(0.995*float64(len(s))))-1]+1e-4)
+		words[w].Uncertain = min(words[w].Found, words[w].Uncertain)
+	}
+}
+
+// weighNoise sets what scores gain in noise so that what is taken for a word scores as high under noise
+// of 10 dB as in quiet, and puts it on the scores of the negatives.
+func weighNoise(words []wake.Word, clean, noisy []found, all []found) {
+	logits := func(set []found, w int) []float64 {
+		var z []float64
+		for _, f := range set {
+			s := min(1-1e-4, max(1e-4, float64(f.scores[w])))
+			z = append(z, math.Log(s/(1-s)))
+		}
+		slices.Sort(z)
+		return z
+	}
+	mean := func(set []found) float64 {
+		sum := 0.0
+		for _, f := range set {
+			sum += float64(f.noise) / float64(len(set))
+		}
+		return sum
+	}
+	more := max(0.1, mean(noisy)-mean(clean))
+	for w := range words {
+		a, b := logits(clean, w), logits(noisy, w)
+		gain := 0.0
+		quantiles := []float64{0.99, 0.995, 0.998}
+		for _, q := range quantiles {
+			gain += (a[int(q*float64(len(a)))] - b[int(q*float64(len(b)))]) / more / float64(len(quantiles))
+		}
+		words[w].Noise = float32(min(4, max(0, gain)))
+		for _, f := range all {
+			f.scores[w] = words[w].Adjusted(f.scores[w], f.noise)
+		}
 	}
 }
 
@@ -184,51 +236,92 @@ func quantile(frames []int, p float64) float64 {
 	return x[min(len(x)-1, int(p*float64(len(x))))]
 }
 
-// measureWake prints the figures of the wake words and returns the words with their thresholds.
-func measureWake(root, models string, versions int) ([]wake.Word, error) {
-	words, err := loadWords(root)
-	if err != nil {
-		return nil, err
+// wakeSets is what wake words are measured and their thresholds set with.
+type wakeSets struct {
+	words     []spoken
+	sentences []sentence
+	babble    []float32
+	detector  *wake.Detector
+}
+
+func loadWakeSets(root, models string) (s wakeSets, err error) {
+	if s.words, err = loadWords(root); err != nil {
+		return s, err
 	}
-	sentences, err := loadSentences(root)
-	if err != nil {
-		return nil, err
+	if s.sentences, err = loadSentences(root); err != nil {
+		return s, err
 	}
 	nets, err := loadModels(filepath.Join(models, "wake-*.net"))
 	if err != nil {
-		return nil, err
+		return s, err
 	}
-	d := wake.NewDetector(wordsOf(builtIn(), words), nets...)
-	babble := babbleOf(only(sentences, "train"))
-	began := time.Now()
-	var negatives []found
-	hours := 0.0
-	for k, kind := range []string{"clean", "noise20", "noise10"} {
-		negatives = append(negatives, scan(d, without(only(sentences, "threshold"), versions, uint64(k)), kind, babble)...)
-	}
-	for _, f := range negatives {
-		hours += f.length / 3600
-	}
-	thresholds(d.Words, negatives)
-	text, err := json.Marshal(d.Words)
+	s.babble = babbleOf(only(s.sentences, "train"))
+	s.detector = wake.NewDetector(wordsOf(builtIn(), s.words), nets...)
+	return s, nil
+}
+
+// tuneWake gives the words with thresholds from speakers that are neither for training nor for the test.
+func tuneWake(root, models string, versions int) ([]wake.Word, error) {
+	s, err := loadWakeSets(root, models)
 	if err != nil {
 		return nil, err
 	}
-	report("thresholds on", "%d clips, %.2f h, 25 speakers: %s", len(negatives), hours, text)
-	keep := func(w spoken) bool { return w.split == "dev" }
-	made := composites(words, only(sentences, "test"), 3, keep, 7)
-	kinds := []string{"clean", "noise20", "noise10", "telephone", "colour", "reverb", "gain-20"}
-	if canCode() {
-		kinds = append(kinds, "mp3 32k", "opus 16k")
+	d := s.detector
+	var negatives []found
+	for k, kind := range []string{"clean", "noise20", "noise10"} {
+		negatives = append(negatives, scan(d, without(only(s.sentences, "threshold"), versions, uint64(k)), kind, s.babble)...)
+	}
+	hours := 0.0
+	for _, f := range negatives {
+		hours += f.length / 3600
+	}
+	weighNoise(d.Words, negatives[:len(negatives)/3], negatives[2*len(negatives)/3:], negatives)
+	third := len(negatives) / 3
+	thresholds(d.Words, negatives[:third], negatives[third:2*third], negatives[2*third:])
+	report("thresholds on", "%d clips, %.2f h, 25 speakers: %+v", len(negatives), hours, d.Words)
+	return d.Words, nil
+}
+
+// measureWake prints the figures of the wake words with the thresholds in use, under all conditions or some.
+// To choose a recipe, it measures on takes that teaching can leave out, and not on those of the test.
+func measureWake(root, models string, versions int, choose bool, kinds []string) error {
+	s, err := loadWakeSets(root, models)
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(filepath.Join(models, "tuning.json"))
+	if err != nil {
+		return err
+	}
+	var t tuning
+	if err := json.Unmarshal(text, &t); err != nil {
+		return err
+	}
+	d := s.detector
+	d.Words = t.Words
+	keep, part := func(w spoken) bool { return w.split == "dev" }, "test"
+	if choose {
+		keep, part = heldOut(s.words), "threshold"
+	}
+	if len(kinds) == 0 {
+		kinds = []string{"clean", "noise20", "noise10", "telephone", "colour", "reverb", "gain-20"}
+		if canCode() {
+			kinds = append(kinds, "mp3 32k", "opus 16k")
+		}
+	}
+	began := time.Now()
+	report("networks and thresholds", "%s", t.Version)
+	made := composites(s.words, only(s.sentences, part), 2, keep, 7)
+	for k, kind := range []string{"clean", "noise20", "noise10"} {
+		if slices.Contains(kinds, kind) {
+			falseAlarms(d, kind, scan(d, without(only(s.sentences, part), versions/2+1, uint64(50+k)), kind, s.babble))
+		}
 	}
 	for _, kind := range kinds {
-		measureCondition(d, kind, scan(d, made, kind, babble))
-	}
-	for k, kind := range []string{"clean", "noise20", "noise10"} {
-		falseAlarms(d, kind, scan(d, without(only(sentences, "test"), versions/2+1, uint64(50+k)), kind, babble))
+		measureCondition(d, kind, scan(d, made, kind, s.babble))
 	}
 	report("time", "%.0f s", time.Since(began).Seconds())
-	return d.Words, nil
+	return nil
 }
 
 func measureCondition(d *wake.Detector, kind string, all []found) {

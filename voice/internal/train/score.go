@@ -24,6 +24,8 @@ func (s scored) logit() float64 { return (s.Timed + s.Pooled) / 2 }
 func (s scored) child() bool    { return s.Age < 13 }
 func (s scored) teen() bool     { return s.Age >= 13 && s.Age < 16 }
 
+var errNoScores = errors.New("no cross-validation of child voices: run train child first")
+
 // loadScores reads the cross-validation: for each fold the scores of its speakers.
 func loadScores(dir string) ([][]scored, error) {
 	var out [][]scored
@@ -42,7 +44,7 @@ func loadScores(dir string) ([][]scored, error) {
 		out = append(out, all)
 	}
 	if len(out) < 2 {
-		return nil, errors.New("no cross-validation of child voices: run train child first")
+		return nil, errNoScores
 	}
 	return out, nil
 }
@@ -249,10 +251,10 @@ func measureChild(dir string) (recording, segment calibration, err error) {
 		}
 		measureCalibration(byFold, audited, kind)
 	}
-	for name, value := range map[string]func(scored) float64{"timed network alone": func(s scored) float64 { return s.Timed }, "pooled networks alone": func(s scored) float64 { return s.Pooled }} {
-		report(name, "AUC %.3f", area(choose(byFold, true, "clean", 0), value))
-	}
-	recording = operate(choose(byFold, true, "clean", 0))
+	clean := choose(byFold, true, "clean", 0)
+	report("timed network alone", "AUC %.3f", area(clean, func(s scored) float64 { return s.Timed }))
+	report("pooled networks alone", "AUC %.3f", area(clean, func(s scored) float64 { return s.Pooled }))
+	recording = operate(clean)
 	segment = operate(choose(byFold, true, "clean", 100, 300))
 	text, err := json.Marshal(map[string]calibration{"recording": recording, "segment": segment})
 	report("operating points", "%s", text)

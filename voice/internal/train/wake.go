@@ -71,7 +71,7 @@ func trimmed(mel *sound.Mel, pcm []float32) []float32 {
 }
 
 // teachWake trains one network and writes it.
-func teachWake(ctx context.Context, root, out string, names []string, seed uint64, steps int, everything bool) error {
+func teachWake(ctx context.Context, root, out string, names []string, seed uint64, steps int, everything, choose bool) error {
 	words, err := loadWords(root)
 	if err != nil {
 		return err
@@ -80,8 +80,12 @@ func teachWake(ctx context.Context, root, out string, names []string, seed uint6
 	if err != nil {
 		return err
 	}
+	held := func(spoken) bool { return false }
+	if choose {
+		held = heldOut(words)
+	}
 	l := lesson(names, words, sentences,
-		func(w spoken) bool { return everything || w.split == "train" },
+		func(w spoken) bool { return everything || w.split == "train" && !held(w) },
 		func(s sentence) bool { return everything || s.part == "train" })
 	began, sum := time.Now(), 0.0
 	m, err := wake.Teach(ctx, l, wake.Course{Steps: steps, Seed: seed, Progress: func(step int, loss float64) {
@@ -98,4 +102,27 @@ func teachWake(ctx context.Context, root, out string, names []string, seed uint6
 		return err
 	}
 	return os.WriteFile(out, text, 0o644)
+}
+
+// heldOut lists takes of the training part that are kept for choosing a recipe: those of every fourth
+// cluster of a word. The clusters of the test shall not choose.
+func heldOut(words []spoken) func(spoken) bool {
+	by := map[string]map[string]bool{}
+	for _, w := range words {
+		if w.split == "train" {
+			if by[w.word] == nil {
+				by[w.word] = map[string]bool{}
+			}
+			by[w.word][w.cluster] = true
+		}
+	}
+	out := map[string]bool{}
+	for _, word := range sorted(by) {
+		for i, c := range sorted(by[word]) {
+			if i%4 == 1 {
+				out[word+" "+c] = true
+			}
+		}
+	}
+	return func(w spoken) bool { return w.split == "train" && out[w.word+" "+w.cluster] }
 }

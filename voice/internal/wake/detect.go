@@ -1,6 +1,8 @@
 package wake
 
 import (
+	"math"
+
 	"earshot/voice/internal/net"
 	"earshot/voice/internal/sound"
 )
@@ -17,6 +19,19 @@ type Word struct {
 	// From Found on a score means found, from Uncertain on uncertain. 0 to 1.
 	Found     float32 `json:"found"`
 	Uncertain float32 `json:"uncertain"`
+	// Noise is what a score gains in full noise, as a logit. Noise lowers the scores of words and of
+	// what is taken for them alike: with the same demand at every noise, words in noise would be missed.
+	Noise float32 `json:"noise,omitempty"`
+}
+
+// Adjusted is a score with what it gains in a noise of 0 to 1.
+func (w Word) Adjusted(score, noise float32) float32 {
+	if w.Noise == 0 || noise == 0 {
+		return score
+	}
+	s := float64(min(1-1e-4, max(1e-4, score)))
+	z := math.Log(s/(1-s)) + float64(w.Noise*noise)
+	return float32(1 / (1 + math.Exp(-z)))
 }
 
 // Hit is one occurrence. Times are in frames of 10 ms; the wide ones are for erasing.
@@ -33,21 +48,30 @@ type Detector struct {
 	Words  []Word
 	Bounds Bounds
 	nets   []*net.Runner
+	models []*net.Model
 	width  int
 	level  leveller
 	input  []float32
 	prob   []float32 // [step][word+1], the first is background
 	one    []float32
 	means  []float32
+	noise  []float32 // [step]
 }
 
 // NewDetector makes a detector of networks with the same words.
 func NewDetector(words []Word, models ...*net.Model) *Detector {
-	d := &Detector{Words: words, Bounds: usual(), width: len(words) + 1, one: make([]float32, len(words)+1)}
+	d := &Detector{Words: words, Bounds: usual(), models: models, width: len(words) + 1, one: make([]float32, len(words)+1)}
 	for _, m := range models {
 		d.nets = append(d.nets, net.NewRunner(m))
 	}
 	return d
+}
+
+// Clone makes a detector of the same networks and words for another goroutine.
+func (d *Detector) Clone() *Detector {
+	c := NewDetector(d.Words, d.models...)
+	c.Bounds = d.Bounds
+	return c
 }
 
 // Long recordings are heard in pieces that overlap, for the level is taken over a piece.
@@ -61,7 +85,7 @@ const (
 func (d *Detector) Scan(powers []float32) {
 	frames := len(powers) / sound.Bands
 	steps := (frames + Step - 1) / Step
-	d.prob = sized(d.prob, steps*d.width)
+	d.prob, d.noise = sized(d.prob, steps*d.width), sized(d.noise, steps)
 	clear(d.prob)
 	if frames <= piece {
 		d.hear(powers, 0, 0, frames)
@@ -87,6 +111,12 @@ func (d *Detector) Scan(powers []float32) {
 func (d *Detector) hear(powers []float32, from, first, last int) {
 	d.input = sized(d.input, len(powers))
 	d.level.level(powers, d.input)
+	noise := d.level.noise(powers)
+	for s := range d.noise {
+		if s*Step >= first && s*Step < last {
+			d.noise[s] = noise
+		}
+	}
 	for _, n := range d.nets {
 		out, rows := n.Run(d.input, len(powers)/sound.Bands, nil)
 		columns := len(out) / rows
@@ -108,6 +138,14 @@ func sized(s []float32, n int) []float32 {
 		return make([]float32, n)
 	}
 	return s[:n]
+}
+
+// Noise is how noisy what was scanned last is in the middle, from 0 to 1.
+func (d *Detector) Noise() float32 {
+	if len(d.noise) == 0 {
+		return 0
+	}
+	return d.noise[len(d.noise)/2]
 }
 
 // Best is the best score of a word and its place, whatever the thresholds.
@@ -176,7 +214,7 @@ func settle(all []Hit) []Hit {
 	return kept
 }
 
-// smooth takes the moving mean of a word's probability over its window.
+// smooth takes the moving mean of a word's probability over its window, and what it gains in noise.
 func (d *Detector) smooth(word int) {
 	steps := len(d.prob) / d.width
 	d.means = sized(d.means, steps)
@@ -190,7 +228,7 @@ func (d *Detector) smooth(word int) {
 			sum -= d.prob[out*d.width+word+1]
 		}
 		if s >= 0 {
-			d.means[s] = max(0, sum/float32(n))
+			d.means[s] = d.Words[word].Adjusted(max(0, sum/float32(n)), d.noise[s])
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 type leveller struct{ means []float32 }
 
 const (
-	powerFloor = 1e-6  // of the level: what is quieter is not seen
+	powerFloor = 3e-5  // of the level: what is quieter is not seen
 	leastLevel = 1e-10 // digital silence is not blown up into noise
 )
 
@@ -24,6 +24,7 @@ func (l *leveller) level(powers, out []float32) {
 	for i, p := range powers {
 		out[i] = float32(math.Log(float64(p*scale + powerFloor)))
 	}
+	l.even(out, frames)
 	offset := l.percentile(out, frames, 95)
 	for i, v := range out {
 		out[i] = max((v-offset)/3+1, -3)
@@ -45,4 +46,57 @@ func (l *leveller) percentile(x []float32, frames int, p float64) float32 {
 	}
 	slices.Sort(l.means)
 	return sound.Percentile(l.means, p)
+}
+
+// Where loud frames stand fullNoise decibels above quiet ones, noise hides much; where they stand noNoise
+// above them, nothing.
+const (
+	fullNoise = 13
+	noNoise   = 28
+)
+
+// noise is how noisy powers are, from 0 to 1, by the loud over the quiet frames. Digital silence counts for
+// neither.
+func (l *leveller) noise(powers []float32) float32 {
+	frames := len(powers) / sound.Bands
+	l.percentile(powers, frames, 50) // fills the means, sorted
+	first, _ := slices.BinarySearch(l.means, leastLevel)
+	heard := l.means[first:]
+	if len(heard) < 20 {
+		return 0
+	}
+	span := 10 * math.Log10(float64(sound.Percentile(heard, 95)/sound.Percentile(heard, 10)))
+	return float32(min(1, max(0, (noNoise-span)/(noNoise-fullNoise))))
+}
+
+// even takes half of the mean spectrum of the louder frames away.
+func (l *leveller) even(x []float32, frames int) {
+	limit := l.percentile(x, frames, 60)
+	var mean [sound.Bands]float32
+	count, all := float32(0), float32(0)
+	for t := range frames {
+		row := x[t*sound.Bands : (t+1)*sound.Bands]
+		sum := float32(0)
+		for _, v := range row {
+			sum += v
+		}
+		if sum/sound.Bands >= limit {
+			count++
+			all += sum / sound.Bands
+			for b, v := range row {
+				mean[b] += v
+			}
+		}
+	}
+	if count == 0 {
+		return
+	}
+	for b := range mean {
+		mean[b] = (mean[b] - all) / count / 2
+	}
+	for t := range frames {
+		for b := range mean {
+			x[t*sound.Bands+b] -= mean[b]
+		}
+	}
 }

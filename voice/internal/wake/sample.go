@@ -37,6 +37,14 @@ type sampler struct {
 	labels [cropFrames]int8
 	at     int
 	level  leveller
+	placed []placed    // the speech of the present example
+	hard   [][]float32 // stretches of speech that were taken for a word
+}
+
+// placed is speech as it was put into the present example.
+type placed struct {
+	start int // frame
+	part  []float32
 }
 
 func newSampler(l Lesson, seed uint64) *sampler {
@@ -85,8 +93,9 @@ func (s *sampler) next(input []float32, labels []int8) {
 		s.power[i] = 1e-7
 	}
 	clear(s.labels[:])
+	s.placed = s.placed[:0]
 	s.at = s.r.IntN(30)
-	if s.chance(0.85) {
+	if s.chance(0.8) {
 		s.speech(30, 200)
 		s.at += s.r.IntN(45)
 	}
@@ -94,15 +103,15 @@ func (s *sampler) next(input []float32, labels []int8) {
 		s.word()
 		s.at += s.r.IntN(45)
 	}
-	if s.chance(0.85) {
+	if s.chance(0.8) {
 		s.speech(60, 300)
 	}
-	if s.chance(0.12) {
-		s.telephone()
-	}
-	s.addNoise()
 	if s.chance(0.3) {
 		s.echo()
+	}
+	s.addNoise()
+	if s.chance(0.25) {
+		s.telephone()
 	}
 	gain := float32(math.Pow(10, s.uniform(-0.3, 0.3)))
 	for i := range s.power {
@@ -114,32 +123,6 @@ func (s *sampler) next(input []float32, labels []int8) {
 	}
 	for t := range labels {
 		labels[t] = s.labels[t*Step]
-	}
-}
-
-func (s *sampler) mask(input []float32) {
-	sum := float32(0)
-	for _, v := range input {
-		sum += v
-	}
-	from, n := s.r.IntN(35), 1+s.r.IntN(5)
-	for t := range cropFrames {
-		for b := from; b < from+n; b++ {
-			input[t*bands+b] = sum / float32(len(input))
-		}
-	}
-}
-
-// colour is a smooth curve of gains through five random points of up to depth nepers of power.
-func (s *sampler) colour(depth float64, out *[bands]float32) {
-	var knots [5]float64
-	for i := range knots {
-		knots[i] = s.uniform(-depth, depth)
-	}
-	for b := range out {
-		x := float64(b) / (bands - 1) * 4
-		i := min(3, int(x))
-		out[b] = float32(math.Exp(knots[i] + (knots[i+1]-knots[i])*(x-float64(i))))
 	}
 }
 
@@ -163,12 +146,74 @@ func (s *sampler) put(part []float32) (start int) {
 	return start
 }
 
+// speech puts a stretch of a sentence, or pieces of several, so that more than what the speakers said
+// is heard, or what was taken for a word before.
 func (s *sampler) speech(lo, hi float64) {
-	p := s.lesson.Speech[s.r.IntN(len(s.lesson.Speech))]
-	n := min(len(p)/bands, int(s.uniform(lo, hi)))
-	from := s.r.IntN(len(p)/bands - n + 1)
-	warped, _ := s.warp(p[from*bands : (from+n)*bands])
-	s.put(warped)
+	if len(s.hard) > 0 && s.chance(0.25) {
+		s.place(s.hard[s.r.IntN(len(s.hard))])
+		return
+	}
+	left := int(s.uniform(lo, hi))
+	pieces := s.chance(0.3)
+	for left >= 10 {
+		p := s.lesson.Speech[s.r.IntN(len(s.lesson.Speech))]
+		n := min(len(p)/bands, left)
+		if pieces {
+			n = min(n, 15+s.r.IntN(45))
+		}
+		from := s.r.IntN(len(p)/bands - n + 1)
+		s.place(p[from*bands : (from+n)*bands])
+		if left -= n; !pieces {
+			return
+		}
+	}
+}
+
+func (s *sampler) place(p []float32) {
+	warped, _ := s.warp(p)
+	s.placed = append(s.placed, placed{s.put(warped), warped})
+}
+
+// Hard stretches: how many are kept, and how many frames around the worst one.
+const (
+	mostHard   = 300
+	hardFrames = 75
+)
+
+// learn keeps the stretch of speech in which background was least believed, if it was not by far.
+// background has a probability per step of an example, whose speech is in parts.
+func (s *sampler) learn(background []float32, labels []int8, parts []placed) {
+	const window = 12 // steps
+	worst, at, sum := float32(0.5*window), -1, float32(0)
+	for t := range background {
+		doubt := 1 - background[t]
+		if labels[t] != 0 {
+			doubt = -window
+		}
+		sum += doubt
+		if t >= window {
+			old := 1 - background[t-window]
+			if labels[t-window] != 0 {
+				old = -window
+			}
+			sum -= old
+		}
+		if sum > worst {
+			worst, at = sum, (t-window/2)*Step
+		}
+	}
+	for _, p := range parts {
+		if i := at - p.start; at >= 0 && i >= 0 && i < len(p.part)/bands {
+			from, to := max(0, i-hardFrames), min(len(p.part)/bands, i+hardFrames)
+			kept := append([]float32(nil), p.part[from*bands:to*bands]...)
+			if len(s.hard) < mostHard {
+				s.hard = append(s.hard, kept)
+			} else {
+				s.hard[s.r.IntN(mostHard)] = kept
+			}
+			return
+		}
+	}
 }
 
 // warp shifts the spectrum as another vocal tract would, and stretches time.
@@ -239,73 +284,6 @@ func (s *sampler) word() {
 		}
 		for t := from; t < to; t++ {
 			s.labels[t] = label
-		}
-	}
-}
-
-// telephone takes away what lies outside 300 to 3,400 Hz.
-func (s *sampler) telephone() {
-	low, high := s.r.IntN(4), 27+s.r.IntN(3)
-	for t := range cropFrames {
-		row := s.power[t*bands : (t+1)*bands]
-		for b := range row {
-			if b < low {
-				row[b] *= 0.03
-			}
-			if b > high {
-				row[b] *= 1e-4
-			}
-		}
-	}
-}
-
-// addNoise lays coloured noise or a babble of five voices over all, 2 to 42 dB down.
-func (s *sampler) addNoise() {
-	gain := float32(math.Pow(10, -s.uniform(2, 42)/10))
-	if s.chance(0.3) {
-		for range 5 {
-			p := s.lesson.Speech[s.r.IntN(len(s.lesson.Speech))]
-			n := len(p) / bands
-			k := s.r.IntN(n)
-			for t := range cropFrames {
-				to, from := s.power[t*bands:(t+1)*bands], p[k*bands:(k+1)*bands]
-				for b := range to {
-					to[b] += gain / 5 * from[b]
-				}
-				if k++; k == n {
-					k = 0
-				}
-			}
-		}
-		return
-	}
-	var eq [bands]float32
-	s.colour(2.5, &eq)
-	mean := float32(0)
-	for _, e := range eq {
-		mean += e / bands
-	}
-	k := s.r.IntN(len(s.gamma) - len(s.power))
-	for t := range cropFrames {
-		to, from := s.power[t*bands:(t+1)*bands], s.gamma[k+t*bands:]
-		for b := range to {
-			to[b] += gain / mean * eq[b] * from[b]
-		}
-	}
-}
-
-// echo smears each band with an exponential tail.
-func (s *sampler) echo() {
-	decay := float32(math.Exp(-0.138 / s.uniform(0.2, 0.7)))
-	share := float32(s.uniform(0.02, 0.25))
-	var tail, before [bands]float32
-	copy(before[:], s.power)
-	for t := 1; t < cropFrames; t++ {
-		row := s.power[t*bands : (t+1)*bands]
-		for b := range row {
-			tail[b] = decay * (tail[b] + share*before[b])
-			before[b] = row[b]
-			row[b] += tail[b]
 		}
 	}
 }

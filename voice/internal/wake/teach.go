@@ -30,22 +30,34 @@ func Teach(ctx context.Context, l Lesson, c Course) (*net.Model, error) {
 	stack := build(classes, width, r)
 	params := stack.Params()
 	s := newSampler(l, c.Seed)
-	const crops = 32
+	const crops, steps = 32, cropFrames / Step
 	x := &net.Batch{N: crops, T: cropFrames, C: bands, V: make([]float32, crops*cropFrames*bands)}
-	labels := make([]int8, crops*cropFrames/Step)
+	labels := make([]int8, crops*steps)
 	opt := &net.Adam{Peak: c.Peak, Decay: 0.01, Steps: c.Steps}
 	if opt.Peak == 0 {
 		opt.Peak = 4e-3
 	}
 	var dy net.Batch
+	var parts [crops][]placed
+	shares, background := make([]float32, classes), make([]float32, steps)
 	for step := range c.Steps {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("teaching a word, step %d of %d: %w", step, c.Steps, err)
 		}
 		for n := range crops {
-			s.next(x.V[n*cropFrames*bands:(n+1)*cropFrames*bands], labels[n*cropFrames/Step:(n+1)*cropFrames/Step])
+			s.next(x.V[n*cropFrames*bands:(n+1)*cropFrames*bands], labels[n*steps:(n+1)*steps])
+			parts[n] = append(parts[n][:0], s.placed...)
 		}
 		y := stack.Forward(x, true)
+		if step > c.Steps/5 {
+			for n := range crops {
+				for t := range steps {
+					net.Softmax(y.V[(n*steps+t)*y.C:(n*steps+t)*y.C+classes], shares)
+					background[t] = shares[0]
+				}
+				s.learn(background, labels[n*steps:(n+1)*steps], parts[n])
+			}
+		}
 		loss := net.CrossEntropy(y, labels, classes, 0.02, &dy)
 		stack.Backward(&dy)
 		opt.Step(params)
