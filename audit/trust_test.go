@@ -168,8 +168,8 @@ func TestWithoutAQuorumALenientLogSaysSoAndStopsInTheEnd(t *testing.T) {
 	if gaps != 1 {
 		t.Errorf("%d entries say that witnesses are missing, want one", gaps)
 	}
-	if r.OK() {
-		t.Error("an auditor who asks for the witness is content without it")
+	if r.OK() || !r.Uncosigned {
+		t.Error("an auditor who asks for the witness is content without it, or not told that this is all")
 	}
 	o := f.options()
 	o.Trust, o.Now = trust, func() time.Time { return time.Now().Add(25 * time.Hour) }
@@ -333,6 +333,9 @@ func TestAWitnessRemembersAcrossRestarts(t *testing.T) {
 	}
 	if _, err := audit.OpenWitness(dir, "", f.keys.VKey); err == nil {
 		t.Error("two processes may be one witness at once")
+	}
+	if vkey, err := audit.WitnessVKey(dir); err != nil || vkey != w.VKey() {
+		t.Errorf("its public key cannot be read while it is at work: %q, %v", vkey, err)
 	}
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
