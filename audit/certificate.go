@@ -251,7 +251,12 @@ func (v Verdict) relate() error {
 	if v.Plan != nil && (v.Plan.Plan == nil || v.Plan.Run != v.Intent.Run) {
 		return unverified("%w: the plan is of another run", errUnrelated)
 	}
+	said := map[string]bool{} // one consent shown twice would look like two persons'
 	for _, a := range v.Approvals {
+		if said[a.ID] {
+			return unverified("%w: an approval comes twice", errUnrelated)
+		}
+		said[a.ID] = true
 		if v.Plan == nil || a.Approval == nil || a.Run != v.Intent.Run || a.Approval.Digest != v.Plan.Plan.Digest {
 			return unverified("%w: an approval is of another plan", errUnrelated)
 		}

@@ -139,6 +139,56 @@ func TestACertificateSaysNoMoreThanItsEntries(t *testing.T) {
 	}
 }
 
+// TestNoApprovalCountsTwice: one person's consent, shown twice, is not that of two.
+func TestNoApprovalCountsTwice(t *testing.T) {
+	f := newFixture(t)
+	f.act(t, 0, 1)
+	digest := strings.Repeat("a", 64)
+	plan, consent := entry(t, audit.KindIntent, 0), entry(t, audit.KindIntent, 0)
+	plan.ID, plan.Kind, plan.Intent, plan.Plan = audit.EntryID("plan"), audit.KindPlanned, nil, &audit.Plan{Digest: digest}
+	consent.ID, consent.Kind, consent.Intent, consent.Approval = audit.EntryID("consent"), audit.KindApproval, nil, &audit.Approval{Digest: digest}
+	f.head.say(leafOf(t, plan), leafOf(t, consent))
+	f.publish(t)
+	at := int64(2)
+	c, err := f.log.Certify(t.Context(), audit.Subject{Intent: 0, Outcome: 1, Plan: &at, Approvals: []int64{3}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Approvals = append(c.Approvals, c.Approvals[0])
+	if _, err := c.Verify(audit.TrustKey(f.keys.Verifier)); !errors.Is(err, audit.ErrUnverified) {
+		t.Errorf("got %v, want ErrUnverified", err)
+	}
+}
+
+// TestAProofHasOneForm: no bit of it can be changed unseen, and nothing be put beside what is signed.
+func TestAProofHasOneForm(t *testing.T) {
+	f := newFixture(t)
+	f.act(t, 0, 20)
+	f.publish(t)
+	p, err := audit.Prove(t.Context(), f.tiles, audit.TrustKey(f.keys.Verifier), 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := p.Verify(audit.TrustKey(f.keys.Verifier)); err != nil {
+		t.Fatal(err)
+	}
+	good := p.Proof
+	for i := range good {
+		for bit := range 7 {
+			b := []byte(good)
+			b[i] ^= 1 << bit
+			p.Proof = string(b)
+			if _, _, err := p.Verify(audit.TrustKey(f.keys.Verifier)); err == nil {
+				t.Fatalf("bit %d of byte %d, %q, can be changed", bit, i, good[i])
+			}
+		}
+	}
+	p.Proof = strings.Replace(good, "index ", "extra cHVyZ2Vk\nindex ", 1)
+	if _, _, err := p.Verify(audit.TrustKey(f.keys.Verifier)); err == nil {
+		t.Error("words that nobody signed can be put into a proof")
+	}
+}
+
 // TestACertificateOfWhatIsContradictedSaysSo, and its entries belong together, in their order, under one
 // checkpoint.
 func TestACertificateOfWhatIsContradictedSaysSo(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -75,11 +76,10 @@ func (l *Log) cosign(ctx context.Context, c Checkpoint, signed []byte) ([]byte, 
 	for _, more := range lines {
 		with := append(append([]byte(nil), signed...), more...)
 		// A line that does not verify must not get into the checkpoint: it would spoil all of it.
-		got, err := t.open(with)
-		if err == nil && len(got.Cosigned) > len(c.Cosigned) {
+		if got, err := t.open(with); err == nil && len(got.Cosigned) > len(c.Cosigned) {
 			signed, c.Cosigned = with, got.Cosigned
 		} else {
-			failed = errors.Join(failed, fmt.Errorf("a witness gave a signature that does not verify"))
+			failed = errors.Join(failed, errors.New("a witness gave a signature that does not verify"))
 		}
 	}
 	if t.quorum == "" || t.satisfied(t.quorum, c.Cosigned) {
@@ -205,12 +205,15 @@ func (l *Log) sayGap(ctx context.Context) error {
 	return l.opts.Head.Say(ctx, leaf)
 }
 
-// askAll asks all witnesses at once.
+// askAll asks all witnesses at once that have not signed this tree yet.
 func (l *Log) askAll(ctx context.Context, c Checkpoint, signed []byte) (lines [][]byte, failed error) {
 	t := l.opts.Trust
 	answers, errs := make([][]byte, len(t.witnesses)), make([]error, len(t.witnesses))
 	var wg sync.WaitGroup
 	for i, w := range t.witnesses {
+		if slices.ContainsFunc(c.Cosigned, func(s Cosignature) bool { return s.Witness == w.Name }) {
+			continue
+		}
 		if w.URL == "" {
 			errs[i] = fmt.Errorf("the policy has no address of witness %s", w.Name)
 			continue

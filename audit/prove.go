@@ -98,6 +98,10 @@ func (p Proved) verify(trust *Trust) (Entry, Checkpoint, int64, error) {
 	if err := tp.Unmarshal([]byte(p.Proof)); err != nil {
 		return Entry{}, Checkpoint{}, 0, fmt.Errorf("proof: %w: %w", ErrUnverified, err)
 	}
+	// As with signatures: bits of base64 that nobody reads, and what is signed by nobody, must not differ.
+	if len(tp.ExtraData) > 0 || string(tp.Marshal()) != p.Proof {
+		return Entry{}, Checkpoint{}, 0, fmt.Errorf("proof: %w: it is not in its one form", ErrUnverified)
+	}
 	c, err := trust.Open(tp.Checkpoint)
 	if err != nil {
 		return Entry{}, Checkpoint{}, 0, err

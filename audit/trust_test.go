@@ -1,6 +1,7 @@
 package audit_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -167,8 +168,8 @@ func TestWithoutAQuorumALenientLogSaysSoAndStopsInTheEnd(t *testing.T) {
 	if gaps != 1 {
 		t.Errorf("%d entries say that witnesses are missing, want one", gaps)
 	}
-	if r.OK() {
-		t.Error("an auditor who asks for the witness is content without it")
+	if r.OK() || !r.Uncosigned {
+		t.Error("an auditor who asks for the witness is content without it, or not told that this is all")
 	}
 	o := f.options()
 	o.Trust, o.Now = trust, func() time.Time { return time.Now().Add(25 * time.Hour) }
@@ -332,6 +333,9 @@ func TestAWitnessRemembersAcrossRestarts(t *testing.T) {
 	}
 	if _, err := audit.OpenWitness(dir, "", f.keys.VKey); err == nil {
 		t.Error("two processes may be one witness at once")
+	}
+	if vkey, err := audit.WitnessVKey(dir); err != nil || vkey != w.VKey() {
+		t.Errorf("its public key cannot be read while it is at work: %q, %v", vkey, err)
 	}
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
@@ -514,6 +518,64 @@ func TestATreeIsCosignedThoughNothingNewIsSaid(t *testing.T) {
 		if got := findings(t, f, trust, audit.VerifyOptions{}); len(got) > 0 {
 			t.Errorf("%s: %v", name, got)
 		}
+	}
+}
+
+// TestAWitnessThatHasSignedIsNotBlamed: where a tree waits for one witness, what the other signed before is
+// not taken for a signature that does not verify.
+func TestAWitnessThatHasSignedIsNotBlamed(t *testing.T) {
+	f, trust, stands := witnessed(t, "all", false, "a", "b")
+	f.act(t, 0, 5)
+	f.publish(t)
+	stands[1].misbehave(status(503, ""))
+	f.act(t, 5, 5)
+	f.publish(t)
+	o := f.options()
+	o.Trust, o.Strict = trust, true
+	log, err := audit.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := log.Publish(t.Context()); !errors.Is(err, audit.ErrUncosigned) || strings.Contains(err.Error(), "does not verify") {
+		t.Errorf("got %v, want only that witness b is missing", err)
+	}
+	stands[1].misbehave(nil)
+	if _, err := log.Publish(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if got := findings(t, f, trust, audit.VerifyOptions{}); len(got) > 0 {
+		t.Error(got)
+	}
+}
+
+// TestASecondSignatureIsTolerated: a checkpoint may carry signatures of another algorithm, of the log's
+// name too, that those who do not know it pass over.
+func TestASecondSignatureIsTolerated(t *testing.T) {
+	f, trust, _ := witnessed(t, "1", true, "a")
+	f.act(t, 0, 5)
+	f.publish(t)
+	for _, name := range []string{"checkpoint", "checkpoints/10", "cosigned/10"} {
+		signed, etag, err := f.tiles.Get(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := bytes.Index(signed, []byte("\n\n\u2014 ")) + 2
+		first += bytes.IndexByte(signed[first:], '\n') + 1
+		more := "\u2014 " + f.keys.Verifier.Name() + " " + base64.StdEncoding.EncodeToString(append([]byte{9, 9, 9, 9}, make([]byte, 2420)...)) + "\n"
+		if _, ok, err := f.tiles.Swap(t.Context(), name, slices.Concat(signed[:first], []byte(more), signed[first:]), etag); err != nil || !ok {
+			t.Fatal(ok, err)
+		}
+	}
+	if got := findings(t, f, trust, audit.VerifyOptions{}); len(got) > 0 {
+		t.Error(got)
+	}
+	log, err := audit.Open(t.Context(), func() audit.Options { o := f.options(); o.Trust = trust; return o }())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.act(t, 10, 5)
+	if _, err := log.Publish(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -51,6 +51,9 @@ type Report struct {
 	Intents  int64    `json:"intents"`
 	Outcomes int64    `json:"outcomes"`
 	Open     int64    `json:"open"` // intents without an outcome yet: a run is going on, or was cut off
+	// Uncosigned: the only finding is that the quorum of witnesses has not signed the newest tree. They may
+	// be out of reach; nothing else was looked at.
+	Uncosigned bool `json:"uncosigned,omitempty"`
 	// Findings are the faults, empty for a log that verifies.
 	Findings []string `json:"findings"`
 
@@ -89,7 +92,7 @@ func (l *Log) Verify(ctx context.Context, o VerifyOptions) (*Report, error) {
 // belong together. It returns an error only if it could not look; what it saw amiss is in the
 // report's findings.
 func VerifyAll(ctx context.Context, tiles Tiles, trust *Trust, o VerifyOptions) (*Report, error) {
-	r := &Report{}
+	r := &Report{Findings: []string{}}
 	signed, _, err := tiles.Get(ctx, "checkpoint")
 	if errors.Is(err, fs.ErrNotExist) {
 		r.find("checkpoint: there is none")
@@ -98,11 +101,11 @@ func VerifyAll(ctx context.Context, tiles Tiles, trust *Trust, o VerifyOptions) 
 	if err != nil {
 		return nil, fmt.Errorf("verifying the log: %w", err)
 	}
-	c, err := trust.Open(signed)
-	if err != nil {
-		r.find("%v", err)
+	c, believed := trust.Open(signed)
+	if believed != nil {
+		r.find("%v", believed)
 	}
-	if err != nil && !errors.Is(err, ErrUncosigned) {
+	if believed != nil && !errors.Is(believed, ErrUncosigned) {
 		return r, nil
 	}
 	r.Checkpoint, r.Signed, r.Quorum = c, signed, trust.Quorum()
@@ -114,6 +117,7 @@ func VerifyAll(ctx context.Context, tiles Tiles, trust *Trust, o VerifyOptions) 
 	if err := v.entries(); err != nil {
 		return nil, fmt.Errorf("verifying the log: %w", err)
 	}
+	r.Uncosigned = len(r.Findings) == 1 && errors.Is(believed, ErrUncosigned)
 	return r, nil
 }
 

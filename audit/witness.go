@@ -72,6 +72,15 @@ func OpenWitness(dir, name string, logs ...string) (*Witness, error) {
 	return w, nil
 }
 
+// WitnessVKey reads the public key of the witness in dir, which may be at work.
+func WitnessVKey(dir string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(dir, witnessVKeyFile))
+	if err != nil {
+		return "", fmt.Errorf("reading the witness's public key: %w", err)
+	}
+	return strings.TrimSpace(string(text)), nil
+}
+
 // lockFolder keeps other processes out of the folder: two that read what was cosigned last, and then
 // both write, could cosign a fork.
 func lockFolder(dir string) (*os.File, error) {

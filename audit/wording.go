@@ -85,5 +85,8 @@ func (v Verdict) Limits() []string {
 	if len(v.Approvals) == 0 {
 		out = append(out, "No approval is included: the run needed none, or the issuer left it out.")
 	}
+	if len(v.Policies) == 0 {
+		out = append(out, "The policies that the plan was made under are not included: they were replaced since, or the issuer left them out.")
+	}
 	return out
 }

@@ -73,6 +73,9 @@ func (q *query) prepare(ctx context.Context, open func() (*installation, error))
 		}
 		*to = at
 	}
+	if q.limit < 0 {
+		return fmt.Errorf("%w: --limit %d: want a number of entries, or 0 for all", errUsage, q.limit)
+	}
 	given := 0
 	for _, s := range []string{q.recording, q.subject, q.keyFor} {
 		if s != "" {
@@ -100,13 +103,27 @@ func (q *query) prepare(ctx context.Context, open func() (*installation, error))
 	if err != nil {
 		return err
 	}
-	row, err := i.db.Recording(ctx, bucket, key)
+	subject, err := i.subjectOf(ctx, bucket, key)
 	if err != nil {
 		return err
 	}
 	q.name, q.label = bucket+"/"+key, "recording"
-	q.tags, err = i.runner.SubjectTagger(ctx, row.Known.Recording.Subject)
+	q.tags, err = i.runner.SubjectTagger(ctx, subject)
 	return err
+}
+
+// subjectOf is the data subject under whose key a recording's tags are made. The row of one that was
+// deleted has no facts any more; what was done to it says whose it was.
+func (i *installation) subjectOf(ctx context.Context, bucket, key string) (earshot.SubjectID, error) {
+	row, err := i.db.Recording(ctx, bucket, key)
+	if err != nil || row.GoneAt.IsZero() {
+		return row.Known.Recording.Subject, err
+	}
+	history, err := i.db.History(ctx, bucket, key)
+	if err != nil || len(history) == 0 {
+		return row.Known.Recording.Subject, err
+	}
+	return history[len(history)-1].Recording.Subject, nil
 }
 
 func (q *query) readDisclosure() error {

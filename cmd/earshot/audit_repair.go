@@ -37,11 +37,17 @@ is printed, to the operator and to those who verify, for their policy files.`, c
 					keys = append(keys, l)
 				}
 			}
+			show := func(vkey string) error {
+				return a.emit(map[string]string{"vkey": vkey}, func(out io.Writer) { fmt.Fprintln(out, vkey) })
+			}
+			if vkey, err := audit.WitnessVKey(dir); err == nil && listen == "" && name == "" {
+				return show(vkey) // the witness itself may be at work
+			}
 			w, err := audit.OpenWitness(dir, name, keys...)
 			if err != nil {
 				return err
 			}
-			if err := a.emit(map[string]string{"vkey": w.VKey()}, func(out io.Writer) { fmt.Fprintln(out, w.VKey()) }); err != nil || listen == "" {
+			if err := show(w.VKey()); err != nil || listen == "" {
 				return err
 			}
 			if len(keys) == 0 {

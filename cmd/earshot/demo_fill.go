@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -276,6 +277,18 @@ func (f *filling) checkGone(ctx context.Context, keys []string) error {
 	return nil
 }
 
+// leaks is a word of what was said before the wake word that a transcript still has; empty if there is
+// none. Words that the command has too may stay.
+func (s *sample) leaks(transcript []byte) string {
+	stays := strings.Fields(s.command)
+	for _, word := range strings.Fields(s.before) {
+		if !slices.Contains(stays, word) && bytes.Contains(transcript, []byte(`"`+word+`"`)) {
+			return word
+		}
+	}
+	return ""
+}
+
 func (f *filling) checkRedacted(ctx context.Context, s sample, a earshot.Action) error {
 	p, err := f.b.Present(ctx, s.key)
 	if err != nil {
@@ -285,8 +298,10 @@ func (f *filling) checkRedacted(ctx context.Context, s sample, a earshot.Action)
 		return fmt.Errorf("clip %s was redacted and has %d versions", s.id, len(p.Versions))
 	}
 	text, _, err := f.b.Folder("", nil).Get(ctx, "transcripts/"+s.id+".json")
-	if err == nil && s.before != "" && bytes.Contains(text, []byte(`"`+strings.Fields(s.before)[1]+`"`)) {
-		return fmt.Errorf("clip %s: the transcript still has the erased words", s.id)
+	if err == nil {
+		if word := s.leaks(text); word != "" {
+			return fmt.Errorf("clip %s: the transcript still has the erased word %q", s.id, word)
+		}
 	}
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return err

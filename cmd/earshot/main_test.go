@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
+	"earshot/audit"
 	"earshot/storage/embedded"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -48,6 +51,18 @@ func TestScripts(t *testing.T) {
 			ts.Fatalf("no run was printed")
 		}
 		ts.Setenv("RUN", id)
+	}
+	// deleted puts a recording that the first run deleted into $DELETED.
+	cmds["deleted"] = func(ts *testscript.TestScript, _ bool, _ []string) {
+		for n := range 60 {
+			text, err := os.ReadFile(ts.MkAbs(fmt.Sprintf("certs/%s-%d.json", ts.Getenv("RUN"), n)))
+			var c audit.Certificate
+			if err == nil && json.Unmarshal(text, &c) == nil && strings.HasPrefix(c.Title, "Certificate of destruction") {
+				ts.Setenv("DELETED", "s3://"+c.Opening.Bucket+"/"+c.Opening.Key)
+				return
+			}
+		}
+		ts.Fatalf("there is no certificate of destruction")
 	}
 	testscript.Run(t, testscript.Params{Dir: "testdata/script", Setup: func(e *testscript.Env) error {
 		e.Setenv("SAMPLE", sample)

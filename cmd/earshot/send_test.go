@@ -2,15 +2,52 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"earshot"
 	"earshot/storage/catalog"
 )
+
+// TestManyEntriesAreNotKeptWaiting: serve publishes what nobody waits for when there are 256 of it.
+func TestManyEntriesAreNotKeptWaiting(t *testing.T) {
+	a := &app{in: strings.NewReader(""), out: discard{}, err: discard{}, as: "reader"}
+	if err := a.initialise(t.Context(), filepath.Join(t.TempDir(), "site"), initOptions{deaf: true, origin: "example.org/log", bucket: demoBucket, packs: []string{"voice-assistant"}}); err != nil {
+		t.Fatal(err)
+	}
+	i, err := a.open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.close()
+	if _, err := i.log.Publish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		waiting int
+		since   time.Duration
+		want    bool
+	}{{0, time.Second, false}, {0, time.Minute, true}, {publishFrom - 1, 30 * time.Second, false}, {publishFrom, time.Second, false}, {publishFrom, 10 * time.Second, true}} {
+		n, err := i.db.Head().Waiting(t.Context(), 2*publishFrom)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for ; n < c.waiting; n++ {
+			if err := i.db.Head().Say(t.Context(), earshot.Leaf{ID: strings.Repeat("0", 29) + fmt.Sprintf("%03d", n), Body: []byte("{}")}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := i.publishNow(t.Context(), c.since); got != c.want {
+			t.Errorf("%d wait, %s since: got %v", c.waiting, c.since, got)
+		}
+	}
+}
 
 // TestSendingGoesOnOverShards: a receiver gets every entry once, those of a closed tree too, and of the
 // next from its beginning.

@@ -165,23 +165,43 @@ type watching struct {
 // overdueAfter is how long after its date a recording may wait for a plan.
 const overdueAfter = 48 * time.Hour
 
-// publishEvery is how long an entry waits at most that nothing else publishes.
-const publishEvery = time.Minute
+// publishEvery is how long an entry waits at most that nothing else publishes, and publishFrom how many of
+// them wait no longer. That is looked at every publishLook.
+const (
+	publishEvery = time.Minute
+	publishFrom  = 256
+	publishLook  = time.Second
+)
 
 // publishing publishes what nobody waits for (what was read, say), until ctx ends.
 func (i *installation) publishing(ctx context.Context, logger *slog.Logger) {
-	tick := time.NewTicker(publishEvery)
+	tick := time.NewTicker(publishLook)
 	defer tick.Stop()
+	last := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if _, err := i.log.Publish(ctx); err != nil && ctx.Err() == nil {
-				logger.ErrorContext(ctx, "publishing the log", "err", err)
-			}
+		}
+		if !i.publishNow(ctx, time.Since(last)) {
+			continue
+		}
+		last = time.Now()
+		if _, err := i.log.Publish(ctx); err != nil && ctx.Err() == nil {
+			logger.ErrorContext(ctx, "publishing the log", "err", err)
 		}
 	}
+}
+
+// publishNow reports whether what waits is to be published. While publishing fails many wait: then it is
+// tried again no more often than witnesses are asked.
+func (i *installation) publishNow(ctx context.Context, since time.Duration) bool {
+	if since >= publishEvery {
+		return true
+	}
+	n, err := i.db.Head().Waiting(ctx, publishFrom)
+	return err == nil && n == publishFrom && since >= 10*publishLook
 }
 
 // renew keeps the newest entries from being deleted while no wider tile has taken their place.

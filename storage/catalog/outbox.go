@@ -128,6 +128,12 @@ func (h *Head) Published(ctx context.Context) (size int64, err error) {
 	return size, wrap("reading the log's state", err)
 }
 
+// Waiting counts the entries that wait in the outbox, up to `most`.
+func (h *Head) Waiting(ctx context.Context, most int) (n int, err error) {
+	err = h.d.db.QueryRowContext(ctx, "select count(*) from (select 1 from outbox limit $1) w", most).Scan(&n)
+	return n, wrap("reading the log's outbox", err)
+}
+
 // SetPublished raises the size of the public tree.
 func (h *Head) SetPublished(ctx context.Context, size int64) error {
 	_, err := h.d.db.ExecContext(ctx, "update log_state set published = $1 where one = 1 and published < $1", size)
