@@ -345,6 +345,11 @@ var errGate = errors.New("an intent is not in the published log; nothing was don
 //
 // recovering: something may have been done already. by says who brings it to an end: apply or recovery.
 func (r *Runner) carryOut(ctx context.Context, a earshot.Action, published int64, recovering bool, by string) error {
+	return r.carryOn(ctx, a, published, recovering, by, verdict{})
+}
+
+// carryOn goes on with what has been begun: what went so far counts in the outcome.
+func (r *Runner) carryOn(ctx context.Context, a earshot.Action, published int64, recovering bool, by string, soFar verdict) error {
 	index, ok, err := r.o.Catalog.Head().Index(ctx, intentID(a))
 	if err != nil {
 		return err
@@ -360,6 +365,11 @@ func (r *Runner) carryOut(ctx context.Context, a earshot.Action, published int64
 		return err
 	}
 	v.outcome.Settled = by
+	if soFar.begun {
+		v.outcome.VersionsBefore = max(v.outcome.VersionsBefore, soFar.outcome.VersionsBefore)
+		v.outcome.CopiesGone += soFar.outcome.CopiesGone
+		v.freed += soFar.freed
+	}
 	settled, err := r.settled(a, v)
 	if err != nil {
 		return err

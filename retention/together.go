@@ -113,7 +113,7 @@ func (r *Runner) sortOut(ctx context.Context, actions []earshot.Action, sights m
 
 // carryOutTogether acts upon intended actions of one bucket and settles them. What is left to
 // perform is returned: rest was not begun; begun was, and is to be gone on with.
-func (r *Runner) carryOutTogether(ctx context.Context, b *storage.Bucket, group []*together, published int64, seen sighting) (rest, begun []earshot.Action, failed map[string]error, err error) {
+func (r *Runner) carryOutTogether(ctx context.Context, b *storage.Bucket, group []*together, published int64, seen sighting) (rest []earshot.Action, begun []*together, failed map[string]error, err error) {
 	var ids []string
 	for _, t := range group {
 		ids = append(ids, intentID(t.a))
@@ -139,7 +139,7 @@ func (r *Runner) carryOutTogether(ctx context.Context, b *storage.Bucket, group 
 		case t.err != nil && t.v.begun:
 			failed[t.a.ID()] = t.v.broken(t.err)
 		case t.alone && t.v.begun:
-			begun = append(begun, t.a)
+			begun = append(begun, t)
 		case t.alone:
 			rest = append(rest, t.a)
 		default:
@@ -387,7 +387,7 @@ func (r *Runner) cutBatch(ctx context.Context, batch []earshot.Action) []earshot
 func (r *Runner) act(ctx, firm context.Context, intended []earshot.Action, published int64, sights map[string]sighting) (failed map[string]error, err error) {
 	failed = map[string]error{}
 	parties, alone := r.sortOut(ctx, intended, sights)
-	var begun []earshot.Action
+	var begun []*together
 	for _, p := range parties {
 		b, group := p.b, p.group
 		if ctx.Err() != nil {
@@ -410,11 +410,12 @@ func (r *Runner) act(ctx, firm context.Context, intended []earshot.Action, publi
 	errs := make([]error, len(alone)+len(begun))
 	var workers errgroup.Group
 	workers.SetLimit(r.o.Workers)
-	for i, a := range append(alone, begun...) {
+	all := slices.Concat(alone, actionsOf(begun))
+	for i, a := range all {
 		workers.Go(func() error {
 			switch {
 			case i >= len(alone):
-				errs[i] = r.carryOut(firm, a, published, true, "apply")
+				errs[i] = r.carryOn(firm, a, published, true, "apply", begun[i-len(alone)].v)
 			case ctx.Err() != nil:
 				errs[i] = r.giveBack(firm, a)
 			default:
@@ -424,7 +425,7 @@ func (r *Runner) act(ctx, firm context.Context, intended []earshot.Action, publi
 		})
 	}
 	_ = workers.Wait()
-	for i, a := range append(alone, begun...) {
+	for i, a := range all {
 		if errors.Is(errs[i], errGate) {
 			return failed, errs[i]
 		}

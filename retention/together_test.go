@@ -193,6 +193,9 @@ func TestWhatComesBetweenLookAndActIsLeftAlone(t *testing.T) {
 	codes := map[string]int{}
 	for _, e := range w.entries(audit.KindOutcome) {
 		codes[e.Outcome.Code]++
+		if o := e.Outcome; o.VersionsBefore != 1 || o.CopiesGone != 1 { // though its end was found by another look
+			t.Errorf("an outcome says %+v, and one version went", o)
+		}
 	}
 	if codes["newer_version"] != 1 || codes[""] != 29 {
 		t.Errorf("outcomes: %v", codes)

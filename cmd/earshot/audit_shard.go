@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -18,11 +19,12 @@ import (
 
 func newAuditNewShard(a *app) *cobra.Command {
 	var next catalog.Shard
+	var prepare bool
 	c := command("new-shard", "Close the log's tree and begin the next, as once a year",
 		`The last entry of the tree names the next one and its key; the first entry of that holds the last checkpoint. A
 closed shard can be kept, moved or, at the end of the log's own retention period, deleted as a whole. The store is
 reconciled with the log before. Tell those who verify the new public key, which is printed, and which the closed shard
-vouches for.`, cobra.NoArgs,
+vouches for. Witnesses must know it before: --prepare makes and prints it, and closes nothing. Start serve again after.`, cobra.NoArgs,
 		func(cmd *cobra.Command, _ []string) error {
 			if next.Origin == "" {
 				return fmt.Errorf("%w: --origin is mandatory: the name of the next shard, such as example.org/earshot/2027", errUsage)
@@ -38,6 +40,13 @@ vouches for.`, cobra.NoArgs,
 				return err
 			}
 			defer i.close()
+			if prepare {
+				vkey, err := audit.CreateShardKeys(i.shardKeys(i.shard.N+1), next.Origin)
+				if err != nil {
+					return err
+				}
+				return a.emit(map[string]string{"vkey": vkey}, func(w io.Writer) { fmt.Fprintln(w, vkey) })
+			}
 			vkey, old, err := a.newShard(cmd.Context(), i, next)
 			if err != nil {
 				return err
@@ -47,6 +56,7 @@ vouches for.`, cobra.NoArgs,
 			})
 		})
 	c.Flags().StringVar(&next.Origin, "origin", "", "name of the next shard; mandatory")
+	c.Flags().BoolVar(&prepare, "prepare", false, "only make and print the next shard's key, for the witnesses")
 	c.Flags().StringVar(&next.Prefix, "prefix", "", "where it lies in the log's bucket (default: the last part of its name)")
 	return c
 }
@@ -80,6 +90,9 @@ func (a *app) newShard(ctx context.Context, i *installation, next catalog.Shard)
 	} else if said { // a catalog from before was restored, or we died in the middle
 		return a.roll(ctx, i, next)
 	}
+	if err := i.prepared(); err != nil {
+		return "", old, err
+	}
 	if err := a.inventories(ctx, i); err != nil {
 		return "", old, err
 	}
@@ -91,6 +104,19 @@ func (a *app) newShard(ctx context.Context, i *installation, next catalog.Shard)
 		return "", old, err
 	}
 	return a.roll(ctx, i, next)
+}
+
+// prepared refuses to close a strict log's tree while no witness can know the key of the next: that one
+// could not begin, and nothing would work until they do.
+func (i *installation) prepared() error {
+	if !i.cfg.Log.Strict || len(i.trust.Witnesses()) == 0 {
+		return nil
+	}
+	_, err := os.Stat(i.shardKeys(i.shard.N + 1))
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%w: the log is strict, and its witnesses must know the next shard's key first: call this with --prepare, give them what it prints (their --log), and call it again", errUsage)
+	}
+	return err
 }
 
 // roll begins the next shard when the current one's last entry is out.
@@ -114,6 +140,9 @@ func (a *app) roll(ctx context.Context, i *installation, next catalog.Shard) (vk
 		return "", old, err
 	}
 	fresh, err := a.open(ctx) // which creates the new tree
+	if errors.Is(err, audit.ErrUncosigned) {
+		return "", old, fmt.Errorf("the tree is closed, and the next begins as soon as its witnesses know its key %s: %w", vkey, err)
+	}
 	if err != nil {
 		return "", old, err
 	}

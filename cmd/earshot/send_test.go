@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"earshot"
+	"earshot/audit"
 	"earshot/storage/catalog"
 )
 
@@ -98,6 +99,20 @@ func TestSendingGoesOnOverShards(t *testing.T) {
 	if n := send(); n == 0 || send() != 0 {
 		t.Fatalf("%d entries", n)
 	}
+	// A strict log waits until its witnesses can know the next shard's key.
+	witness, err := audit.OpenWitness(t.TempDir(), "w.example", i.keys.VKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := i.trust
+	if i.trust, err = audit.ParseTrust("policy", []byte("log "+i.keys.VKey+"\nwitness w "+witness.VKey()+"\nquorum w\n")); err != nil {
+		t.Fatal(err)
+	}
+	i.cfg.Log.Strict = true
+	if _, _, err := a.newShard(t.Context(), i, catalog.Shard{Origin: "example.org/2027", Prefix: "2027/"}); err == nil || !strings.Contains(err.Error(), "--prepare") {
+		t.Fatalf("got %v, want to be told to prepare the key", err)
+	}
+	i.trust, i.cfg.Log.Strict = before, false
 	if _, _, err := a.newShard(t.Context(), i, catalog.Shard{Origin: "example.org/2027", Prefix: "2027/"}); err != nil {
 		t.Fatal(err)
 	}
