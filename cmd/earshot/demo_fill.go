@@ -285,8 +285,10 @@ func (f *filling) checkRedacted(ctx context.Context, s sample, a earshot.Action)
 		return fmt.Errorf("clip %s was redacted and has %d versions", s.id, len(p.Versions))
 	}
 	text, _, err := f.b.Folder("", nil).Get(ctx, "transcripts/"+s.id+".json")
-	if err == nil && s.before != "" && bytes.Contains(text, []byte(`"`+strings.Fields(s.before)[1]+`"`)) {
-		return fmt.Errorf("clip %s: the transcript still has the erased words", s.id)
+	if err == nil {
+		if err := wordsErased(text, s.before, a.Decision.Redactions); err != nil {
+			return fmt.Errorf("clip %s: %w", s.id, err)
+		}
 	}
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return err
@@ -317,6 +319,30 @@ func (f *filling) checkRedacted(ctx context.Context, s sample, a earshot.Action)
 	}
 	if !loud {
 		return fmt.Errorf("clip %s: nothing is left of the command", s.id)
+	}
+	return nil
+}
+
+// wordsErased looks for what was said where the sound was erased: by time, since the same word may have
+// been said again later, and by text.
+func wordsErased(transcript []byte, before string, erased []earshot.Redaction) error {
+	var left struct {
+		Text  string
+		Words []struct{ Start, End float64 }
+	}
+	if err := json.Unmarshal(transcript, &left); err != nil {
+		return fmt.Errorf("the transcript: %w", err)
+	}
+	if before != "" && strings.Contains(left.Text, before) {
+		return errors.New("the transcript's text still has the erased words")
+	}
+	for _, w := range left.Words {
+		middle := time.Duration((w.Start + w.End) / 2 * float64(time.Second))
+		for _, red := range erased {
+			if red.Spans.Overlaps(middle, middle+1) {
+				return errors.New("the transcript still has a word where the sound was erased")
+			}
+		}
 	}
 	return nil
 }
