@@ -62,7 +62,8 @@ func (d *DB) Persons(ctx context.Context, ids []earshot.SubjectID) (map[earshot.
 		}
 		for _, s := range subjects {
 			p := out[s.ID]
-			p.Subject, out[s.ID] = &s, p
+			p.Subject = &s // not in one assignment with the next: that would store p as it was before
+			out[s.ID] = p
 		}
 		requests, err := docs[earshot.Request](ctx, d.db, "select doc from requests where closed = 0 and subject in "+in+" order by id", args...)
 		if err != nil {
