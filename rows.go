@@ -53,6 +53,8 @@ type RowFacts struct {
 	People Digest    `json:"people"` // of the holds and erasures that it was looked at by
 	Rows   int64     `json:"rows"`
 	Held   int64     `json:"held,omitempty"` // rows that would go or change but for a hold
+	// HeldBy counts the rows of Held by what keeps them, in the order of Edit.Held.
+	HeldBy []int64   `json:"held_by,omitempty"`
 	Edit   RowEdit   `json:"edit"`
 	Next   time.Time `json:"next,omitzero"` // zero: nothing is due later
 	// Fault is why the log cannot be read, with the line; the log is kept then.

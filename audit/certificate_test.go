@@ -270,3 +270,15 @@ func TestACertificateTellsHowItCameAbout(t *testing.T) {
 		t.Errorf("an approval was taken out: %v", err)
 	}
 }
+
+// TestACertificateOfRowsSpeaksOfRows: an event log has no sound that could be erased.
+func TestACertificateOfRowsSpeaksOfRows(t *testing.T) {
+	for action, want := range map[string]string{"redact": "7 row(s) of the event log had been taken out and 2 changed", "delete": "It was an event log of 7 row(s)."} {
+		in, out := entry(t, audit.KindIntent, 1), entry(t, audit.KindOutcome, 1)
+		in.Intent.Action, out.Outcome.RowsGone, out.Outcome.RowsChanged = action, 7, 2
+		text := audit.Verdict{Intent: in, Outcome: out}.Wording()
+		if !strings.Contains(text, want) || strings.Contains(text, "spans") {
+			t.Errorf("%s: %s", action, text)
+		}
+	}
+}

@@ -290,6 +290,9 @@ type Outcome struct {
 	After          string `json:"after_tag,omitempty"` // of the redacted bytes
 	Erased         []Span `json:"erased,omitempty"`
 	Settled        string `json:"settled,omitempty"` // apply, or recovery after a crash
+	// Of an event log: how many rows were taken out, and how many were changed.
+	RowsGone    int64 `json:"rows_gone,omitempty"`
+	RowsChanged int64 `json:"rows_changed,omitempty"`
 }
 
 // Skip says that an action was not begun since a precondition no longer held.

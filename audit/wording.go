@@ -43,6 +43,13 @@ func (v Verdict) deed() string {
 	if v.Intent.Intent.Action != "delete" {
 		text = fmt.Sprintf("By %s the named spans of the recording had been erased and the result had been verified by an independent reading; its %d earlier version(s), and the objects derived from it that were to go, had been deleted (%d objects, delete markers and uploads in all).", at, o.VersionsBefore, o.CopiesGone)
 	}
+	switch {
+	case o.RowsGone+o.RowsChanged == 0:
+	case v.Intent.Intent.Action != "delete":
+		text = fmt.Sprintf("By %s %d row(s) of the event log had been taken out and %d changed, and the result had been verified by an independent reading; its %d earlier version(s) had been deleted (%d objects, delete markers and uploads in all).", at, o.RowsGone, o.RowsChanged, o.VersionsBefore, o.CopiesGone)
+	default:
+		text += fmt.Sprintf(" It was an event log of %d row(s).", o.RowsGone)
+	}
 	text += " A fresh listing of the store showed none of them."
 	if o.Code == "newer_version" {
 		text += " A newer object lies under the same name, which this does not speak of."

@@ -123,9 +123,12 @@ type Report struct {
 	Coarsened int64 `json:"coarsened"` // of those
 	Cleared   int64 `json:"cleared"`   // of those: columns dropped or hashed
 	Held      int64 `json:"held"`      // left alone because of a hold
-	BytesIn   int64 `json:"bytes_in"`  // without compression
-	BytesOut  int64 `json:"bytes_out"` // without compression
-	Gzip      bool  `json:"gzip,omitempty"`
+	// HeldBy counts the rows of Held by what keeps them, in the order of the edit's Held; a row that several keep
+	// counts for each.
+	HeldBy   []int64 `json:"held_by,omitempty"`
+	BytesIn  int64   `json:"bytes_in"`  // without compression
+	BytesOut int64   `json:"bytes_out"` // without compression
+	Gzip     bool    `json:"gzip,omitempty"`
 	// Next is when the next row comes due; zero where none will.
 	Next time.Time `json:"next,omitzero"`
 	// Oldest and Newest are the times of the rows kept, where they were looked at.

@@ -78,6 +78,7 @@ type editor struct {
 	keep     func(parts ...[]byte) error
 	scratch  []byte
 	// of the row at hand
+	keepers []int // places in Held of what keeps it
 	drop    []bool
 	hash    []bool
 	coarsen earshot.Coarseness
@@ -104,6 +105,9 @@ func newEditor(e Edit) *editor {
 			c.hash = append(c.hash, ed.cols.add(name, nested))
 		}
 		ed.rules = append(ed.rules, c)
+	}
+	if len(e.Held) > 0 {
+		ed.report.HeldBy = make([]int64, len(e.Held))
 	}
 	for _, h := range e.Held {
 		needsTime = needsTime || !h.From.IsZero() || !h.To.IsZero()
@@ -211,6 +215,9 @@ func (ed *editor) row(row []byte) (what string, err error) {
 	switch {
 	case touched && s.held:
 		ed.report.Held++
+		for _, i := range ed.keepers {
+			ed.report.HeldBy[i]++
+		}
 	case doomed == fateErased:
 		ed.report.Erased++
 		return "", nil
@@ -278,9 +285,12 @@ func (ed *editor) sight(text []byte) (s sighted, what string) {
 		c.to(word)
 	}
 	s.erased = s.who != "" && ed.isErased(s.who)
-	for _, h := range ed.Held {
-		s.held = s.held || (h.Subject == "" || h.Subject == s.who) && (h.Device == "" || h.Device == string(from)) &&
-			(h.From.IsZero() || !cutEnd(s.at, ed.coarsest).Before(h.From)) && (h.To.IsZero() || s.at.Before(h.To))
+	ed.keepers = ed.keepers[:0]
+	for i, h := range ed.Held {
+		if (h.Subject == "" || h.Subject == s.who) && (h.Device == "" || h.Device == string(from)) &&
+			(h.From.IsZero() || !cutEnd(s.at, ed.coarsest).Before(h.From)) && (h.To.IsZero() || s.at.Before(h.To)) {
+			s.held, ed.keepers = true, append(ed.keepers, i)
+		}
 	}
 	return s, ""
 }

@@ -109,6 +109,9 @@ func (r *Runner) outcomeLeaf(a earshot.Action, o audit.Outcome) (earshot.Leaf, e
 	e := r.entry(audit.KindOutcome, actionParts(a)...)
 	e.Run = string(a.Run)
 	o.IntentID = intentID(a)
+	if rows := a.Decision.Rows; rows != nil && o.Result == "ok" { // nothing is stored of which another reader has not found just these
+		o.RowsGone, o.RowsChanged = rows.Go, rows.Change
+	}
 	e.Outcome = &o
 	return e.Leaf()
 }

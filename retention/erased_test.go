@@ -324,3 +324,40 @@ func TestARequestIsExtendedOnce(t *testing.T) {
 		t.Errorf("%+v, %v", due, err)
 	}
 }
+
+func TestNobodyPromisesMoreTimeThanTheLawGives(t *testing.T) {
+	w := newWorld(t, storagetest.Embedded(t), true, false)
+	p := w.mustStart()
+	defer p.stop()
+	for within, ok := range map[time.Duration]bool{-time.Hour: false, 0: true, time.Hour: true, retention.DeadlineGDPR: true, retention.DeadlineGDPR + 1: false} {
+		subject := earshot.SubjectID(within.String())
+		if _, err := p.runner.Ask(t.Context(), retention.Asked{Kind: earshot.RequestErasure, Subject: subject, Within: within}); (err == nil) != ok {
+			t.Errorf("within %s: %v", within, err)
+		}
+	}
+}
+
+// TestWhatBecameDueAMomentAgoIsNotOverdue: a change of what is known of a person makes recordings due at
+// once, and that is no alarm before they have waited.
+func TestWhatBecameDueAMomentAgoIsNotOverdue(t *testing.T) {
+	w := newWorld(t, storagetest.Embedded(t), true, false)
+	w.record("s1", "young", 3, 300)
+	p := w.mustStart()
+	defer p.stop()
+	if _, err := p.runner.Scan(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.run(t)
+	p.run(t)
+	if _, err := p.runner.PutSubject(t.Context(), earshot.Subject{ID: "s1", DontSave: true}, "test"); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	if _, n, err := p.db.Overdue(t.Context(), now, now.Add(-48*time.Hour)); err != nil || n != 0 {
+		t.Errorf("right after: %d overdue, %v", n, err)
+	}
+	now = now.Add(49 * time.Hour)
+	if _, n, err := p.db.Overdue(t.Context(), now, now.Add(-48*time.Hour)); err != nil || n == 0 {
+		t.Errorf("two days later: %d overdue, %v", n, err)
+	}
+}

@@ -2,6 +2,8 @@ package retention
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"earshot"
@@ -59,6 +61,7 @@ func (r *Runner) Forecast(ctx context.Context, weeks int) (Forecast, error) {
 		switch {
 		case !ok && d.Disposition == earshot.Review:
 			out.ForReview++
+		case !ok && len(f.Holds) > 0: // counted already
 		case !ok:
 			out.Never++
 		case !when.After(at):
@@ -119,6 +122,7 @@ func (r *Runner) eachIn(ctx context.Context, scopes []Scope, at time.Time, do fu
 			if err := r.assemble(ctx, &res, p, at); err != nil {
 				return err
 			}
+			r.deafen(&res)
 			if err := do(row, res.facts); err != nil {
 				return err
 			}
@@ -141,6 +145,22 @@ func (r *Runner) eachIn(ctx context.Context, scopes []Scope, at time.Time, do fu
 	return hand()
 }
 
+// deafen says of what nobody can hear that it stays unknown, as a plan would find: else everything would
+// seem to hang on facts that are still to come.
+func (r *Runner) deafen(res *resolved) {
+	if res.facts.Log != "" || r.o.Ear != nil && len(res.known.Erased) == 0 {
+		return
+	}
+	deaf := map[earshot.Kind]string{}
+	for _, kind := range []earshot.Kind{earshot.KindChild, earshot.KindSpeech} {
+		if _, heard := res.facts.Heard[kind]; !heard {
+			deaf[kind] = "nothing can hear it"
+		}
+	}
+	maps.Copy(deaf, res.facts.Deaf)
+	res.facts.Deaf = deaf
+}
+
 // HoldEffect is what a legal hold does.
 type HoldEffect struct {
 	earshot.Hold
@@ -149,6 +169,25 @@ type HoldEffect struct {
 	// when the first of them would be gone.
 	Keeps     int       `json:"keeps"`
 	KeptSince time.Time `json:"kept_since,omitzero"`
+	// Rows counts the rows of event logs that would go or change but for the hold, as the last plan saw them;
+	// Unseen the event logs into which no plan has looked since the hold was placed.
+	Rows   int64 `json:"rows,omitempty"`
+	Unseen int   `json:"unseen,omitempty"`
+}
+
+// rows notes what a hold on rows keeps of one event log.
+func (e *HoldEffect) rows(row catalog.Row, l *logLayout) {
+	_, m := heldRows(row.Recording, l, []earshot.Hold{e.Hold})
+	if len(m) == 0 {
+		return
+	}
+	if k := row.Rows; k != nil {
+		if i := slices.Index(k.Edit.Held, m[0]); i >= 0 && i < len(k.HeldBy) {
+			e.Rows += k.HeldBy[i]
+			return
+		}
+	}
+	e.Unseen++
 }
 
 // HoldEffects tells what each standing hold keeps from being deleted or redacted, and since when.
@@ -163,7 +202,12 @@ func (r *Runner) HoldEffects(ctx context.Context) ([]HoldEffect, error) {
 	for i, h := range holds {
 		out[i].Hold, place[h.ID] = h, i
 	}
-	err = r.eachLive(ctx, r.rules, at, func(_ catalog.Row, f earshot.Facts) error {
+	err = r.eachLive(ctx, r.rules, at, func(row catalog.Row, f earshot.Facts) error {
+		if l := r.layout.log(row.Recording.ID.Key); l != nil {
+			for i := range out {
+				out[i].rows(row, l)
+			}
+		}
 		covering := f.Holds
 		if len(covering) == 0 {
 			return nil

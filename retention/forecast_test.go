@@ -3,6 +3,7 @@ package retention_test
 import (
 	"testing"
 
+	"earshot"
 	"earshot/policies"
 	"earshot/storage/storagetest"
 )
@@ -99,5 +100,36 @@ func TestADiffSaysWhatOtherPoliciesWouldDo(t *testing.T) {
 	}
 	if d.Wider == 0 || wider < d.Wider || d.Exceeds != "other" {
 		t.Errorf("%+v, want more deletions, beyond the limit", d)
+	}
+}
+
+// TestAForecastCountsEachRecordingOnce, and says nothing hangs on facts that nobody will ever have.
+func TestAForecastCountsEachRecordingOnce(t *testing.T) {
+	w := newWorld(t, storagetest.Embedded(t), false, false)
+	w.policy = "apiVersion: earshot/v1\nkind: Policy\nmetadata: {name: household}\nspec:\n  scope: {bucket: " + w.name + "}\n  otherwise: keep\n  rules:\n    - {name: child, when: child.probability > 0.8, then: delete}\n    - {name: period, keep: {for: 90d, from: captured}, then: delete}\n"
+	for i, subject := range []string{"s1", "s1", "s2"} {
+		w.put("clips/"+subject+"/"+string(rune('a'+i))+".wav", clip(100), w.ago(10))
+	}
+	p := w.mustStart()
+	defer p.stop()
+	if _, err := p.runner.Scan(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.plan(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.runner.PlaceHold(t.Context(), earshot.Hold{Matter: "m", Subject: "s2"}); err != nil {
+		t.Fatal(err)
+	}
+	f, err := p.runner.Forecast(t.Context(), 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	deletes := 0
+	for _, week := range f.Weeks {
+		deletes += week.Deletes
+	}
+	if f.Recordings != 3 || deletes != 2 || f.Held != 1 || f.Never+f.OnFacts+f.ForReview != 0 {
+		t.Errorf("%d deleted in some week: %+v", deletes, f)
 	}
 }

@@ -132,3 +132,12 @@ func TestAHoldWaitsForWhatIsUnderWay(t *testing.T) {
 		t.Error("what had begun was not brought to an end")
 	}
 }
+
+func TestAHoldThatCannotProtectAnythingIsRefused(t *testing.T) {
+	w := newWorld(t, storagetest.Embedded(t), true, false)
+	p := w.mustStart()
+	defer p.stop()
+	if _, err := p.runner.PlaceHold(t.Context(), earshot.Hold{Matter: "m", Subject: "s1", From: w.now, To: w.now.AddDate(0, -1, 0)}); err == nil {
+		t.Error("a range of dates that ends before it begins was taken for a hold")
+	}
+}

@@ -203,7 +203,7 @@ func (r *Runner) askRows(ctx context.Context, b *storage.Bucket, out *resolved, 
 	if edit.Go+edit.Change == 0 {
 		edit.Erase = nil
 	}
-	facts.Edit, facts.Rows, facts.Held, facts.Next = edit, report.Rows, report.Held, report.Next.UTC()
+	facts.Edit, facts.Rows, facts.Held, facts.HeldBy, facts.Next = edit, report.Rows, report.Held, report.HeldBy, report.Next.UTC()
 	if report.Next.IsZero() {
 		facts.Next = time.Time{}
 	}
@@ -278,7 +278,7 @@ func (w *redaction) rows(src *os.File) (*os.File, error) {
 	if k := w.known.Rows; k != nil && len(e.Erase) < events.MaxSubjects { // what a look into the new one would show
 		left := *w.a.Decision.Rows
 		left.Go, left.Change, left.Erase = 0, 0, nil
-		w.left = &earshot.RowFacts{AsOf: left.AsOf, Rules: k.Rules, People: k.People, Rows: report.Kept, Held: report.Held, Edit: left, Next: report.Next}
+		w.left = &earshot.RowFacts{AsOf: left.AsOf, Rules: k.Rules, People: k.People, Rows: report.Kept, Held: report.Held, HeldBy: report.HeldBy, Edit: left, Next: report.Next}
 	}
 	w.after, err = digestOf(dst)
 	return dst, err

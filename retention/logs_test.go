@@ -6,11 +6,13 @@ import (
 	"compress/gzip"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"earshot"
+	"earshot/audit"
 	"earshot/events"
 	"earshot/internal/fault"
 	"earshot/retention"
@@ -308,5 +310,52 @@ func TestMorePeopleThanOneEditNamesAreErasedInTurns(t *testing.T) {
 	}
 	if got := string(w.read("eventlogs/motion/a.jsonl")); got != w.motion("stays", 1) {
 		t.Errorf("%d bytes are left", len(got))
+	}
+}
+
+// TestRowsAreCountedInTheLogAndForHolds: the log says how many rows went and changed, and no more; a hold
+// tells how many it keeps.
+func TestRowsAreCountedInTheLogAndForHolds(t *testing.T) {
+	w := logWorld(t, true, false)
+	old, warm := w.motion("s-1", 40), w.motion("s-1", 10)
+	w.put("eventlogs/motion/a.jsonl", []byte(old+old+warm+w.motion("s-3", 40)+w.motion("s-3", 1)), nil)
+	w.put("eventlogs/motion/gone.jsonl", []byte(old+old+old), nil)
+	p := w.mustStart()
+	defer p.stop()
+	if _, err := p.runner.Scan(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	placed := map[earshot.SubjectID]string{}
+	for _, s := range []earshot.SubjectID{"s-3", "s-4"} {
+		h, err := p.runner.PlaceHold(t.Context(), earshot.Hold{Matter: "m", Subject: s})
+		if err != nil {
+			t.Fatal(err)
+		}
+		placed[s] = h.ID
+	}
+	effect := func(s earshot.SubjectID) retention.HoldEffect {
+		t.Helper()
+		all, err := p.runner.HoldEffects(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(all, func(e retention.HoldEffect) bool { return e.ID == placed[s] })
+		return all[i]
+	}
+	if e := effect("s-3"); e.Rows != 0 || e.Unseen != 2 {
+		t.Errorf("before anybody looked: %d rows, %d logs unseen", e.Rows, e.Unseen)
+	}
+	if _, done := p.run(t); done.Redacted != 1 || done.Deleted != 1 {
+		t.Fatalf("%+v", done)
+	}
+	if a, b := effect("s-3"), effect("s-4"); a.Rows != 1 || a.Unseen != 0 || b.Rows != 0 {
+		t.Errorf("the holds keep %d and %d rows, want 1 and 0; %d unseen", a.Rows, b.Rows, a.Unseen)
+	}
+	got := map[[2]int64]int{}
+	for _, e := range w.entries(audit.KindOutcome) {
+		got[[2]int64{e.Outcome.RowsGone, e.Outcome.RowsChanged}]++
+	}
+	if got[[2]int64{2, 1}] != 1 || got[[2]int64{3, 0}] != 1 || len(got) != 2 {
+		t.Errorf("rows gone and changed by the log: %v", got)
 	}
 }

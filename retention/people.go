@@ -27,6 +27,9 @@ func (r *Runner) PlaceHold(ctx context.Context, h earshot.Hold) (earshot.Hold, e
 	if h.Bucket == "" && h.Prefix == "" && h.Subject == "" && h.Device == "" && h.From.IsZero() && h.To.IsZero() {
 		return h, errors.New("a hold needs a scope: a bucket, prefix, subject, device or range of dates")
 	}
+	if !h.From.IsZero() && !h.To.IsZero() && !h.From.Before(h.To) {
+		return h, errors.New("a hold whose range of dates ends before it begins protects nothing")
+	}
 	h.ID, h.PlacedAt, h.PlacedBy = "hold-"+randomID(), r.now(), r.o.By.Name
 	leaf, err := r.holdLeaf(audit.KindHold, h)
 	if err != nil {

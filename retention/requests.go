@@ -44,8 +44,12 @@ func (r *Runner) Ask(ctx context.Context, a Asked) (earshot.Request, error) {
 	default:
 		return earshot.Request{}, fmt.Errorf("law %q: want gdpr or ccpa", a.Law)
 	}
-	if a.Within == 0 {
-		a.Within = map[string]time.Duration{"gdpr": DeadlineGDPR, "ccpa": DeadlineCCPA}[a.Law]
+	longest := map[string]time.Duration{"gdpr": DeadlineGDPR, "ccpa": DeadlineCCPA}[a.Law]
+	switch {
+	case a.Within == 0:
+		a.Within = longest
+	case a.Within < 0 || a.Within > longest:
+		return earshot.Request{}, fmt.Errorf("%d days: want 1 to %d, which is what %s allows (earshot subject extend gives more, for a reason)", a.Within/(24*time.Hour), longest/(24*time.Hour), a.Law)
 	}
 	open, err := r.o.Catalog.OpenRequests(ctx, a.Subject)
 	if err != nil {

@@ -115,6 +115,7 @@ func (r *Runner) ForesaySubject(ctx context.Context, id earshot.SubjectID) (Fore
 		if err := r.assemble(ctx, &res, p, at); err != nil {
 			return out, err
 		}
+		r.deafen(&res)
 		out.Recordings++
 		d := r.rules.decide(res.facts, at)
 		switch {

@@ -98,7 +98,11 @@ func entryText(e audit.Entry) string {
 	case e.Intent != nil:
 		return fmt.Sprintf("%s rec %.8s by %s, %s", e.Intent.Action, e.Intent.Recording, e.Intent.Rule, e.Run)
 	case e.Outcome != nil:
-		return fmt.Sprintf("%s %s, %d copies gone, %s", e.Outcome.Result, e.Outcome.Code, e.Outcome.CopiesGone, e.Run)
+		rows := ""
+		if o := e.Outcome; o.RowsGone+o.RowsChanged > 0 {
+			rows = fmt.Sprintf("%d rows gone, %d changed, ", o.RowsGone, o.RowsChanged)
+		}
+		return fmt.Sprintf("%s %s, %d copies gone, %s%s", e.Outcome.Result, e.Outcome.Code, e.Outcome.CopiesGone, rows, e.Run)
 	case e.Skip != nil:
 		return fmt.Sprintf("rec %.8s skipped: %s, %s", e.Skip.Recording, e.Skip.Code, e.Run)
 	case e.Plan != nil:

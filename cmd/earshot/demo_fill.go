@@ -277,18 +277,6 @@ func (f *filling) checkGone(ctx context.Context, keys []string) error {
 	return nil
 }
 
-// leaks is a word of what was said before the wake word that a transcript still has; empty if there is
-// none. Words that the command has too may stay.
-func (s *sample) leaks(transcript []byte) string {
-	stays := strings.Fields(s.command)
-	for _, word := range strings.Fields(s.before) {
-		if !slices.Contains(stays, word) && bytes.Contains(transcript, []byte(`"`+word+`"`)) {
-			return word
-		}
-	}
-	return ""
-}
-
 func (f *filling) checkRedacted(ctx context.Context, s sample, a earshot.Action) error {
 	p, err := f.b.Present(ctx, s.key)
 	if err != nil {
@@ -299,8 +287,8 @@ func (f *filling) checkRedacted(ctx context.Context, s sample, a earshot.Action)
 	}
 	text, _, err := f.b.Folder("", nil).Get(ctx, "transcripts/"+s.id+".json")
 	if err == nil {
-		if word := s.leaks(text); word != "" {
-			return fmt.Errorf("clip %s: the transcript still has the erased word %q", s.id, word)
+		if err := wordsErased(text, s.before, a.Decision.Redactions); err != nil {
+			return fmt.Errorf("clip %s: %w", s.id, err)
 		}
 	}
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
@@ -332,6 +320,30 @@ func (f *filling) checkRedacted(ctx context.Context, s sample, a earshot.Action)
 	}
 	if !loud {
 		return fmt.Errorf("clip %s: nothing is left of the command", s.id)
+	}
+	return nil
+}
+
+// wordsErased looks for what was said where the sound was erased: by time, since the same word may have
+// been said again later, and by text.
+func wordsErased(transcript []byte, before string, erased []earshot.Redaction) error {
+	var left struct {
+		Text  string
+		Words []struct{ Start, End float64 }
+	}
+	if err := json.Unmarshal(transcript, &left); err != nil {
+		return fmt.Errorf("the transcript: %w", err)
+	}
+	if before != "" && strings.Contains(left.Text, before) {
+		return errors.New("the transcript's text still has the erased words")
+	}
+	for _, w := range left.Words {
+		middle := time.Duration((w.Start + w.End) / 2 * float64(time.Second))
+		for _, red := range erased {
+			if red.Spans.Overlaps(middle, middle+1) {
+				return errors.New("the transcript still has a word where the sound was erased")
+			}
+		}
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 
 	"earshot"
 	"earshot/audit"
-	"earshot/policies"
 
 	"github.com/spf13/cobra"
 )
@@ -136,6 +134,12 @@ func newHoldList(a *app) *cobra.Command {
 					if h.Keeps > 0 {
 						fmt.Fprintf(w, ", the first since %s", h.KeptSince.Format(time.DateOnly))
 					}
+					if h.Rows > 0 {
+						fmt.Fprintf(w, "; keeps %d rows of event logs", h.Rows)
+					}
+					if h.Unseen > 0 {
+						fmt.Fprintf(w, "; %d event logs were not looked into since: earshot plan does", h.Unseen)
+					}
 					fmt.Fprintln(w)
 				}); err != nil {
 					return err
@@ -193,12 +197,6 @@ func newSubject(a *app) *cobra.Command {
 		newSubjectRestrict(a), newSubjectRequests(a), newSubjectExtend(a), newSubjectClose(a), newSubjectReadmit(a), newSubjectForget(a))
 }
 
-// subjectLine is a data subject as JSON Lines have it, with periods that people can write.
-type subjectLine struct {
-	earshot.Subject
-	AutoDelete string `json:"auto_delete,omitempty"` // 90d, 2160h
-}
-
 func newSubjectImport(a *app) *cobra.Command {
 	var table bool
 	c := command("import", "Read data subjects from standard input, one JSON object a line, or as CSV",
@@ -238,52 +236,6 @@ all wrong lines are named.`, cobra.NoArgs,
 		})
 	c.Flags().BoolVar(&table, "csv", false, "the input is CSV with a header")
 	return c
-}
-
-// readSubjects reads all lines before anything is stored, and names every one that is wrong.
-func readSubjects(r io.Reader) ([]earshot.Subject, error) {
-	var out []earshot.Subject
-	var errs []error
-	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, 1<<20)
-	for n := 1; lines.Scan(); n++ {
-		text := strings.TrimSpace(lines.Text())
-		if text == "" {
-			continue
-		}
-		s, err := readSubject(text)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("line %d: %w", n, err))
-		}
-		out = append(out, s)
-	}
-	if err := errors.Join(append(errs, lines.Err())...); err != nil {
-		return nil, fmt.Errorf("nothing was stored: %w", err)
-	}
-	return out, nil
-}
-
-func readSubject(text string) (earshot.Subject, error) {
-	var s subjectLine
-	dec := json.NewDecoder(strings.NewReader(text))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&s); err != nil {
-		return s.Subject, err
-	}
-	if s.ID == "" {
-		return s.Subject, errors.New("id is missing")
-	}
-	if s.AutoDelete != "" {
-		d, err := policies.ParseLength(s.AutoDelete)
-		if err != nil {
-			return s.Subject, fmt.Errorf("auto_delete: %w", err)
-		}
-		s.Subject.AutoDelete = d
-	}
-	for i := range s.Consents {
-		s.Consents[i].Subject = s.ID
-	}
-	return s.Subject, nil
 }
 
 func newSubjectShow(a *app) *cobra.Command {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"earshot"
-	"earshot/policies"
 	"earshot/retention"
 	"earshot/storage/embedded"
 
@@ -44,6 +42,9 @@ log; what becomes of the subject's recordings is told at once, and the next plan
 					retention.Give(s, purpose, when, proof)
 				} else if retention.Withdraw(s, purpose, when) == 0 {
 					return fmt.Errorf("%s has no consent to %s in force", s.ID, purpose)
+				}
+				if err := completeSubject(s, time.Now()); err != nil {
+					return fmt.Errorf("%w: %w", errUsage, err)
 				}
 				return nil
 			})
@@ -95,9 +96,9 @@ func choose(s *earshot.Subject, choice string) error {
 		if strings.HasSuffix(value, "m") { // people mean months, and nobody chooses minutes
 			value += "o"
 		}
-		d, err := policies.ParseLength(value)
+		d, err := ownPeriod(value)
 		if err != nil || !given {
-			return fmt.Errorf("autoDelete=%s: want a period such as 3mo or 90d, or never", value)
+			return fmt.Errorf("autoDelete=%s: want a period such as 3mo or 90d, or never; dontSave where nothing is to be saved", value)
 		}
 		s.AutoDelete = d
 		return nil
@@ -290,90 +291,6 @@ func printClosing(w io.Writer, c retention.Closing) {
 	if c.Scrubbed {
 		fmt.Fprintln(w, "nothing that earshot keeps names the person any more, but for the key behind the log's entries: earshot subject forget")
 	}
-}
-
-// readSubjectsCSV reads data subjects from a table with a header of the names that JSON Lines have;
-// consents are written as purpose=day, several separated by spaces.
-func readSubjectsCSV(r io.Reader) ([]earshot.Subject, error) {
-	table := csv.NewReader(r)
-	header, err := table.Read()
-	if err != nil {
-		return nil, fmt.Errorf("nothing was stored: the header: %w", err)
-	}
-	var out []earshot.Subject
-	var errs []error
-	for {
-		row, err := table.Read()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		line, _ := table.FieldPos(0)
-		if err == nil {
-			var s earshot.Subject
-			if s, err = subjectOf(header, row); err == nil {
-				out = append(out, s)
-				continue
-			}
-		}
-		errs = append(errs, fmt.Errorf("line %d: %w", line, err))
-		if len(errs) == 100 {
-			break
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, fmt.Errorf("nothing was stored: %w", err)
-	}
-	return out, nil
-}
-
-func subjectOf(header, row []string) (s earshot.Subject, err error) {
-	for i, name := range header {
-		text := strings.TrimSpace(row[i])
-		if text == "" {
-			continue
-		}
-		switch strings.TrimPrefix(name, "\ufeff") {
-		case "id":
-			s.ID = earshot.SubjectID(text)
-		case "last_active":
-			s.LastActive, err = momentOf(text)
-		case "declared_age":
-			var n int
-			n, err = strconv.Atoi(text)
-			s.DeclaredAge = &n
-		case "declared_minor":
-			var yes bool
-			yes, err = strconv.ParseBool(text)
-			s.DeclaredMinor = &yes
-		case "auto_delete":
-			s.AutoDelete, err = policies.ParseLength(text)
-		case "dont_save":
-			s.DontSave, err = strconv.ParseBool(text)
-		case "no_human_review":
-			s.NoHumanReview, err = strconv.ParseBool(text)
-		case "consents":
-			for _, word := range strings.Fields(text) {
-				purpose, day, _ := strings.Cut(word, "=")
-				at, dayErr := time.Parse(time.DateOnly, day)
-				if dayErr != nil || purpose == "" {
-					return s, errors.New("consents: want purpose=2026-01-31, several separated by spaces")
-				}
-				s.Consents = append(s.Consents, earshot.Consent{Purpose: purpose, GivenAt: at})
-			}
-		default:
-			return s, fmt.Errorf("column %q: want id, last_active, declared_age, declared_minor, auto_delete, dont_save, no_human_review or consents", name)
-		}
-		if err != nil {
-			return s, fmt.Errorf("column %s cannot be read", name)
-		}
-	}
-	if s.ID == "" {
-		return s, errors.New("id is missing")
-	}
-	for i := range s.Consents {
-		s.Consents[i].Subject = s.ID
-	}
-	return s, nil
 }
 
 // sweepWait is how long it is waited until nobody uses the embedded store.

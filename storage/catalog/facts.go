@@ -75,7 +75,7 @@ func scanRow(s scannable) (Row, string, error) {
 	r.Recording.ETag, r.Recording.Size, r.Recording.StoredAt = etag, size, fromMicros(stored)
 	r.GoneAt = fromMicros(gone)
 	r.rawDue = due
-	if due != Never {
+	if due != Never && due > 0 { // below zero: at once, see atOnce
 		r.DueAt = fromMicros(due)
 	}
 	return r, digest, nil

@@ -62,7 +62,8 @@ func (d *DB) Persons(ctx context.Context, ids []earshot.SubjectID) (map[earshot.
 		}
 		for _, s := range subjects {
 			p := out[s.ID]
-			p.Subject, out[s.ID] = &s, p
+			p.Subject = &s // not in one assignment with the next: that would store p as it was before
+			out[s.ID] = p
 		}
 		requests, err := docs[earshot.Request](ctx, d.db, "select doc from requests where closed = 0 and subject in "+in+" order by id", args...)
 		if err != nil {
@@ -194,9 +195,15 @@ func (d *DB) Activated(ctx context.Context, name string, digest earshot.Digest, 
 
 // touch makes recordings due at once.
 func touch(ctx context.Context, tx *sql.Tx, where string, args ...any) error {
-	_, err := tx.ExecContext(ctx, "update recordings set due_at = 0 where gone_at = 0 and "+where, args...)
+	// Who is touched again has waited since the first time.
+	set := fmt.Sprintf("update recordings set due_at = case when due_at < 0 then due_at else %d end where gone_at = 0 and ", atOnce(time.Now()))
+	_, err := tx.ExecContext(ctx, set+where, args...)
 	return err
 }
+
+// atOnce is a date that has come whatever the time is, and tells since when: a recording that became due
+// a moment ago is not overdue yet.
+func atOnce(since time.Time) int64 { return -micros(since) }
 
 func touchHold(ctx context.Context, tx *sql.Tx, h earshot.Hold) error {
 	where, args := "1 = 1", []any{}
@@ -300,6 +307,6 @@ func (d *DB) Overdue(ctx context.Context, now, due time.Time) (requests, recordi
 			requests++
 		}
 	}
-	err = d.db.QueryRowContext(ctx, "select count(*) from recordings where gone_at = 0 and due_digest <> '' and due_at < $1", micros(due)).Scan(&recordings)
+	err = d.db.QueryRowContext(ctx, "select count(*) from recordings where gone_at = 0 and due_digest <> '' and (due_at >= 0 and due_at < $1 or due_at < 0 and -due_at < $1)", micros(due)).Scan(&recordings)
 	return requests, recordings, wrap("counting what is overdue", err)
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"strings"
+	"time"
 
 	"earshot"
 )
@@ -251,8 +252,8 @@ func (d *DB) Settle(ctx context.Context, now int64, batch ...Transition) error {
 			case t.Effect.Gone:
 				_, err = rows.ExecContext(ctx, "update recordings set gone_at = $1, facts = '', disposition = 'deleted', reason = '' where bucket = $2 and key = $3", now, id.Bucket, id.Key)
 			case k != nil:
-				_, err = rows.ExecContext(ctx, `update recordings set etag = $1, size = $2, stored_at = $3, facts = $4, due_at = 0 where bucket = $5 and key = $6`,
-					k.Recording.ETag, k.Recording.Size, micros(k.Recording.StoredAt), toJSON(k), id.Bucket, id.Key)
+				_, err = rows.ExecContext(ctx, `update recordings set etag = $1, size = $2, stored_at = $3, facts = $4, due_at = $7 where bucket = $5 and key = $6`,
+					k.Recording.ETag, k.Recording.Size, micros(k.Recording.StoredAt), toJSON(k), id.Bucket, id.Key, atOnce(time.Now()))
 			}
 			if err != nil {
 				return err
