@@ -123,7 +123,7 @@ func ParseCases(name string, src []byte) (*Cases, error) {
 		return nil, f.err()
 	}
 	var file casesFile
-	r := caseReader{decoder{faults: f, places: map[string]place{}}}
+	r := caseReader{decoder{faults: f, places: map[string]place{}, doubt: map[string]bool{}}}
 	r.into(body, &file)
 	out := &Cases{}
 	for i := range file.Cases {

@@ -135,7 +135,20 @@ type compiler struct {
 
 // add notes a fault at a path of the document.
 func (c *compiler) add(path, format string, args ...any) {
-	c.faults.add(c.doc.at(path), format, args...)
+	if !c.doc.doubtful(path) {
+		c.faults.add(c.doc.at(path), format, args...)
+	}
+}
+
+// doubtful reports whether what is wrong at a path may only follow from something in the mapping round it
+// that could not be understood.
+func (d *Document) doubtful(path string) bool {
+	for {
+		if _, written := d.places[path]; written || path == "" {
+			return d.doubt[path]
+		}
+		path = path[:max(0, strings.LastIndexAny(path, ".["))]
+	}
 }
 
 func elem(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }

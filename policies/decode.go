@@ -14,6 +14,9 @@ import (
 type decoder struct {
 	*faults
 	places map[string]place
+	// doubt has the paths of mappings in which something could not be understood: what seems to be missing
+	// there may be what was meant.
+	doubt map[string]bool
 }
 
 func (d *decoder) into(n ast.Node, to any) { d.value("", n, reflect.ValueOf(to).Elem(), 0) }
@@ -97,13 +100,30 @@ func (d *decoder) fields(path string, n ast.Node, v reflect.Value, depth int) {
 		i, ok := known[key]
 		if !ok {
 			d.add(placeOf(pair), "unknown key %q%s", key, meant(key, names))
+			d.doubt[path] = true
 			continue
 		}
+		before := len(d.list)
 		d.value(join(path, key), pair.Value, v.Field(i), depth+1)
+		if len(d.list) > before && !within(v.Field(i).Kind(), pair.Value) {
+			d.doubt[path] = true
+		}
 		if _, ok := pair.Value.(*ast.MappingNode); ok {
 			d.places[join(path, key)] = placeOf(pair)
 		}
 	}
+}
+
+// within reports whether a fault below a value is one of its parts, and not that it is of another kind than
+// what it is read into.
+func within(into reflect.Kind, n ast.Node) bool {
+	switch n.(type) {
+	case *ast.MappingNode, *ast.MappingValueNode:
+		return into == reflect.Struct || into == reflect.Map || into == reflect.Pointer
+	case *ast.SequenceNode:
+		return into == reflect.Slice
+	}
+	return false
 }
 
 func (d *decoder) entries(path string, n ast.Node, v reflect.Value, depth int) {

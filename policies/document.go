@@ -19,6 +19,7 @@ type Document struct {
 
 	file   string
 	places map[string]place // by path, such as spec.rules[2].when
+	doubt  map[string]bool  // see decoder; empty in a document that was read whole
 }
 
 // Metadata says whose policy it is.

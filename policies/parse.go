@@ -3,6 +3,7 @@ package policies
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -20,8 +21,8 @@ const (
 )
 
 // Parse reads one YAML document. name is the file's name for messages. The error is [Errors]: all
-// that is wrong with syntax, keys and kinds of value. It does not check what the document means:
-// see [Compile].
+// that is wrong with syntax, keys and kinds of value, and then also what Compile finds wrong in the rest.
+// Of a document whose keys and values are right it does not check what they mean: see [Compile].
 func Parse(name string, src []byte) (*Document, error) {
 	d := &Document{file: name}
 	f := &faults{file: name}
@@ -29,14 +30,29 @@ func Parse(name string, src []byte) (*Document, error) {
 	if body == nil {
 		return nil, f.err()
 	}
-	dec := decoder{faults: f, places: map[string]place{}}
+	dec := decoder{faults: f, places: map[string]place{}, doubt: map[string]bool{}}
 	dec.into(body, d)
-	d.places = dec.places
+	d.places, d.doubt = dec.places, dec.doubt
 	noEmptyWords(f, d)
-	if err := f.err(); err != nil {
-		return nil, err
+	if f.err() == nil {
+		return d, nil
 	}
-	return d, nil
+	f.others(d)
+	return nil, f.err()
+}
+
+// others adds what Compile would find wrong in the rest of a document that could not be read whole, so
+// that everything is said at once.
+func (f *faults) others(d *Document) {
+	var more Errors
+	if _, err := Compile(d); !errors.As(err, &more) {
+		return
+	}
+	for _, m := range more {
+		if !slices.ContainsFunc(f.list, func(e Error) bool { return e.Line == m.Line && e.Col == m.Col }) {
+			f.list = append(f.list, m)
+		}
+	}
 }
 
 // noEmptyWords finds keys that are written and say nothing: an empty condition must not mean always.
@@ -44,6 +60,7 @@ func noEmptyWords(f *faults, d *Document) {
 	empty := func(path, value string) {
 		if at, written := d.places[path]; written && strings.TrimSpace(value) == "" {
 			f.add(at, "%s is empty: give it a value or leave the key out", path)
+			d.doubt[path[:strings.LastIndexByte(path, '.')]] = true
 		}
 	}
 	empty("spec.schedule", d.Spec.Schedule)
