@@ -132,12 +132,21 @@ func (r *Runner) work(ctx context.Context, run earshot.Run, most int) (unfinishe
 	return unfinished, nil
 }
 
+// batchOf is how many actions are reserved at a time: on a shared catalog no more than leaves something
+// for the others.
+func (r *Runner) batchOf(run earshot.Run) int {
+	if !r.o.Catalog.Shared() {
+		return applyBatch
+	}
+	return min(applyBatch, max(32, run.Actions/16))
+}
+
 // applyBatch reserves a batch and takes it from planned to settled. It returns how many actions it
 // could not settle, and the last sequence number of the batch, -1 where nothing was left.
 func (r *Runner) applyBatch(ctx context.Context, run earshot.Run, from int, done *int) (unfinished, last int, err error) {
 	l := r.hire(ctx)
 	defer l.letGo()
-	batch, err := r.o.Catalog.Reserve(ctx, run.ID, l.current(), from, applyBatch)
+	batch, err := r.o.Catalog.Reserve(ctx, run.ID, l.current(), from, r.batchOf(run))
 	if err != nil || len(batch) == 0 {
 		return 0, -1, err
 	}
