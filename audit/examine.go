@@ -411,6 +411,7 @@ func (x *examination) locks(report *Report, mayBe bool) error {
 	if mayBe {
 		report.Notes = append(report.Notes, say)
 	} else {
+		report.Unlocked = true
 		report.find("%s", say)
 	}
 	return nil

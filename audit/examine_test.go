@@ -194,10 +194,10 @@ func TestWhatIsNotLockedIsFound(t *testing.T) {
 				}
 				return time.Now().AddDate(1, 0, 0)
 			}
-			if r := s.examine(t, trust, audit.VerifyOptions{}); len(r.Findings) != 1 || !strings.HasPrefix(r.Findings[0], "1 tiles") {
+			if r := s.examine(t, trust, audit.VerifyOptions{}); len(r.Findings) != 1 || !strings.HasPrefix(r.Findings[0], "1 tiles") || !r.Unlocked {
 				t.Errorf("%s %s: %v", key, name, r.Findings)
 			}
-			if r := s.examine(t, trust, audit.VerifyOptions{MayBeUnlocked: true}); !r.OK() || len(r.Notes) != 1 {
+			if r := s.examine(t, trust, audit.VerifyOptions{MayBeUnlocked: true}); !r.OK() || len(r.Notes) != 1 || r.Unlocked {
 				t.Errorf("%s %s, allowed: %v, %v", key, name, r.Findings, r.Notes)
 			}
 		}

@@ -54,6 +54,9 @@ type Report struct {
 	// Uncosigned: the only finding is that the quorum of witnesses has not signed the newest tree. They may
 	// be out of reach; nothing else was looked at.
 	Uncosigned bool `json:"uncosigned,omitempty"`
+	// Unlocked: among the findings is that objects of the log can be deleted by whoever runs the bucket, which
+	// says nothing against what they hold.
+	Unlocked bool `json:"unlocked,omitempty"`
 	// Findings are the faults, empty for a log that verifies.
 	Findings []string `json:"findings"`
 

@@ -220,7 +220,7 @@ func (r *Runner) destroy(ctx context.Context, b *storage.Bucket, a earshot.Actio
 	case locked:
 		return abandoned("locked"), nil
 	}
-	v := verdict{outcome: audit.Outcome{Result: "ok", VersionsBefore: len(before)}, state: earshot.ActionDone}
+	v := verdict{outcome: audit.Outcome{Result: "ok", VersionsBefore: len(before), CompanionsLeft: keptBeside(a)}, state: earshot.ActionDone}
 	if len(before) == 0 && !recovering {
 		v.outcome.Result = "already_absent"
 	}
@@ -234,6 +234,16 @@ func (r *Runner) destroy(ctx context.Context, b *storage.Bucket, a earshot.Actio
 		return verdict{}, v.broken(err)
 	}
 	return v, nil
+}
+
+// keptBeside counts the companions that a rule keeps although their recording goes.
+func keptBeside(a earshot.Action) (n int) {
+	for _, c := range a.Companions {
+		if c.Fate == earshot.CompanionKeep {
+			n++
+		}
+	}
+	return n
 }
 
 // newest reports whether versions[at] is the newest that holds data: only delete markers, which

@@ -144,7 +144,7 @@ func (r *Runner) lookTogether(ctx context.Context, b *storage.Bucket, group []*t
 			}
 		}
 		t.keys = append(t.keys, doomed{key: key, versions: before})
-		t.v = verdict{outcome: audit.Outcome{Result: "ok", Settled: "apply", VersionsBefore: len(before)}, state: earshot.ActionDone}
+		t.v = verdict{outcome: audit.Outcome{Result: "ok", Settled: "apply", VersionsBefore: len(before), CompanionsLeft: keptBeside(t.a)}, state: earshot.ActionDone}
 	}
 	return nil
 }

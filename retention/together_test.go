@@ -79,6 +79,33 @@ func TestManyGoTogetherWithFewRequests(t *testing.T) {
 	}
 }
 
+func TestCompanionsThatARuleKeepsAreCounted(t *testing.T) {
+	for name, n := range map[string]int{"together": 4, "alone": 1} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, storagetest.Embedded(t), true, false)
+			w.policy = strings.Replace(w.policy, "keep: {for: 90d, from: captured}\n      then: delete", "keep: {for: 90d, from: captured}\n      then: delete\n      companions: {transcript: keep}", 1)
+			for i := range n {
+				w.record("s1", fmt.Sprintf("old%d", i), 400, 300)
+			}
+			if err := w.run(nil); err != nil {
+				t.Fatal(err)
+			}
+			es := w.entries(audit.KindOutcome)
+			if len(es) != n {
+				t.Fatalf("%d outcomes, want %d", len(es), n)
+			}
+			for _, e := range es {
+				if e.Outcome.CompanionsLeft != 1 || e.Outcome.VersionsAfter != 0 {
+					t.Errorf("%+v, want one companion left", e.Outcome)
+				}
+			}
+			if left := w.snapshot(); len(left) != n || len(left["transcripts/old0.json"]) != 1 {
+				t.Errorf("left: %v", left)
+			}
+		})
+	}
+}
+
 func TestAnUnfinishedUploadAmongManyGoesToo(t *testing.T) {
 	w := newWorld(t, storagetest.Embedded(t), true, false)
 	keys := w.old(40)

@@ -291,6 +291,10 @@ func printReport(w io.Writer, r *audit.Report) {
 		fmt.Fprintln(w, "the log is NOT PROVED: it is signed with its own key, and your witnesses have not seen this tree. They may be out of reach: verify again when they are back, and rely on nothing until then. If it stays so, ask the operator why")
 		return
 	}
+	if r.Unlocked && len(r.Findings) == 1 {
+		fmt.Fprintln(w, "the log is NOT KEPT SAFE: what is there reads right, and whoever runs the bucket can still delete it for good. Ask the operator for object lock and log.retain, or accept it with --allow-unlocked")
+		return
+	}
 	if !r.OK() {
 		fmt.Fprintln(w, "the log does NOT verify: believe nothing in it, and find out who could write to its bucket")
 		return
