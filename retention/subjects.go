@@ -68,8 +68,13 @@ func (r *Runner) Subject(ctx context.Context, id earshot.SubjectID) (earshot.Sub
 	return earshot.Subject{ID: id}, err
 }
 
-// Give writes down a consent to a purpose, in the place of one that is in force or was withdrawn before.
+// Give writes down a consent to a purpose. One that is in force on the same proof stands as it is.
 func Give(s *earshot.Subject, purpose string, at time.Time, proof string) {
+	if slices.ContainsFunc(s.Consents, func(c earshot.Consent) bool {
+		return c.Purpose == purpose && c.Proof == proof && c.WithdrawnAt.IsZero()
+	}) {
+		return
+	}
 	s.Consents = append(s.Consents, earshot.Consent{Subject: s.ID, Purpose: purpose, GivenAt: at.UTC(), Proof: proof})
 }
 

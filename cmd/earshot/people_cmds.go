@@ -285,6 +285,9 @@ hand the file over safely: it is all that there is.`, cobra.ExactArgs(1),
 			}); err != nil {
 				return err
 			}
+			if got.Recordings+got.Companions == 0 && got.Events == 0 && got.LogEntries == 0 {
+				a.say("nothing is held on %s: if somebody should be known, see that it is the pseudonym that the store has", args[0])
+			}
 			if len(got.Missing) > 0 {
 				return fmt.Errorf("%w: %d recording(s) could not be read; the answer names them", errPartly, len(got.Missing))
 			}
@@ -311,6 +314,9 @@ inventories. The pseudonym stays, by which what arrives late is caught.`, cobra.
 			}
 			if got.Scrubbed {
 				a.sweep(cmd.Context(), i.cfg)
+			}
+			if len(got.Closed) == 0 && !got.Scrubbed {
+				a.say("%s has no open request: earshot subject requests lists those that are open", args[0])
 			}
 			return a.emit(got, func(w io.Writer) { printClosing(w, got) })
 		})
