@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -51,25 +50,7 @@ func freeAddress(t *testing.T) string {
 func TestEventsOfMinIO(t *testing.T) {
 	addr := freeAddress(t)
 	o := storagetest.MinIO(t, "MINIO_NOTIFY_WEBHOOK_ENABLE_x=on", "MINIO_NOTIFY_WEBHOOK_ENDPOINT_x=http://"+addr+"/events", "MINIO_NOTIFY_WEBHOOK_AUTH_TOKEN_x="+eventsToken)
-	t.Setenv("EARSHOT_ACCESS_KEY", o.AccessKey)
-	t.Setenv("EARSHOT_SECRET_KEY", o.SecretKey)
-	store, err := storage.Connect(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, locked := range map[string]bool{"earshot-log": true, "voice": false} {
-		if err := store.MakeBucket(t.Context(), name, true, locked); err != nil {
-			t.Fatal(err)
-		}
-	}
-	a := &app{in: strings.NewReader(""), out: discard{}, err: discard{}, as: "test"}
-	dir := filepath.Join(t.TempDir(), "site")
-	if err := a.initialise(t.Context(), dir, initOptions{deaf: true, endpoint: o.Endpoint, origin: "example.org/log", bucket: "voice"}); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "policies", "scale.yaml"), []byte(scalePolicy), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	a, dir, voice := siteOn(t, o, initOptions{}, scalePolicy)
 	appendTo(t, filepath.Join(dir, "earshot.yaml"), "scan: {webhook_token_file: token}\n")
 	if err := os.WriteFile(filepath.Join(dir, "token"), []byte(eventsToken+"\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -96,16 +77,12 @@ func TestEventsOfMinIO(t *testing.T) {
 		return err == nil
 	})
 	notifyBy(t, o, "voice", "arn:minio:sqs::x:webhook")
-	followed(t, store, i.db)
+	followed(t, voice, i.db)
 }
 
 // followed stores, replaces and removes, and waits for the catalog to know.
-func followed(t *testing.T, store *storage.Store, db *catalog.DB) {
+func followed(t *testing.T, b *storage.Bucket, db *catalog.DB) {
 	t.Helper()
-	b, err := store.Bucket(t.Context(), "voice")
-	if err != nil {
-		t.Fatal(err)
-	}
 	key := "clips/s1/dev/2026/11/20/with space + ü.wav"
 	row := func() catalog.Row {
 		r, err := db.Recording(t.Context(), "voice", key)

@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -74,40 +73,20 @@ func newMachines(t *testing.T, n int) *machines {
 	}
 	t.Cleanup(pg.Kill)
 	server := storagetest.StartMinIO(t)
-	o := server.Options
-	t.Setenv("EARSHOT_ACCESS_KEY", o.AccessKey)
-	t.Setenv("EARSHOT_SECRET_KEY", o.SecretKey)
-	store, err := storage.Connect(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, locked := range map[string]bool{"earshot-log": true, "voice": false} {
-		if err := store.MakeBucket(t.Context(), name, true, locked); err != nil {
-			t.Fatal(err)
-		}
-	}
 	clip, err := os.ReadFile("samples/clip-00.wav")
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &machines{t: t, pg: pg, minio: server, clip: clip, due: map[string]bool{}, silent: map[string]bool{}, beside: map[string]bool{}, app: &app{in: strings.NewReader(""), out: discard{}, err: discard{}, as: "planner"}}
 	catalogURL, err1 := pg.Schema(t.Context(), "catalog")
 	keysURL, err2 := pg.Schema(t.Context(), "subject_keys")
 	if err := errors.Join(err1, err2); err != nil {
 		t.Fatal(err)
 	}
-	dir := filepath.Join(t.TempDir(), "site")
-	if err := m.app.initialise(t.Context(), dir, initOptions{deaf: true, endpoint: o.Endpoint, origin: "example.org/log", bucket: "voice", catalog: catalogURL, subjectKeys: keysURL}); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "policies", "scale.yaml"), []byte(scalePolicy), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if m.bucket, err = store.Bucket(t.Context(), "voice"); err != nil {
-		t.Fatal(err)
-	}
+	m := &machines{t: t, pg: pg, minio: server, clip: clip, due: map[string]bool{}, silent: map[string]bool{}, beside: map[string]bool{}}
+	var dir string
+	m.app, dir, m.bucket = siteOn(t, server.Options, initOptions{catalog: catalogURL, subjectKeys: keysURL}, scalePolicy)
 	m.fill(n)
-	m.apart(dir, o.Endpoint, catalogURL, keysURL)
+	m.apart(dir, server.Options.Endpoint, catalogURL, keysURL)
 	return m
 }
 

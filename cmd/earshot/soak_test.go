@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -92,29 +91,8 @@ type soak struct {
 }
 
 func newSoak(t *testing.T) *soak {
-	o := storagetest.MinIO(t)
-	t.Setenv("EARSHOT_ACCESS_KEY", o.AccessKey)
-	t.Setenv("EARSHOT_SECRET_KEY", o.SecretKey)
-	store, err := storage.Connect(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, locked := range map[string]bool{"earshot-log": true, "voice": false} {
-		if err := store.MakeBucket(t.Context(), name, true, locked); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s := &soak{t: t, app: &app{in: strings.NewReader(""), out: discard{}, err: discard{}, as: "soak"}, listen: "127.0.0.1:18471"}
-	dir := filepath.Join(t.TempDir(), "site")
-	if err := s.app.initialise(t.Context(), dir, initOptions{deaf: true, endpoint: o.Endpoint, origin: "example.org/soak", bucket: "voice"}); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "policies", "soak.yaml"), []byte(soakPolicy), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if s.bucket, err = store.Bucket(t.Context(), "voice"); err != nil {
-		t.Fatal(err)
-	}
+	s := &soak{t: t, listen: freeAddress(t)}
+	s.app, _, s.bucket = siteOn(t, storagetest.MinIO(t), initOptions{}, soakPolicy)
 	return s
 }
 
