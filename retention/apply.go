@@ -9,6 +9,7 @@ import (
 
 	"earshot"
 	"earshot/audit"
+	"earshot/policies"
 	"earshot/storage/catalog"
 )
 
@@ -50,11 +51,18 @@ func (r *Runner) Apply(ctx context.Context, id earshot.RunID) (Applied, error) {
 		return Applied{Run: run}, errors.Join(err, settleErr)
 	}
 	if run.State != earshot.RunDone {
-		r.o.Wake(ctx, run)
+		r.wake(ctx, run)
 		err = r.applyAll(ctx, run)
 	}
 	out, sumErr := r.summary(context.WithoutCancel(ctx), run)
 	return out, errors.Join(err, sumErr, settleErr)
+}
+
+// wake tells others of a run. One that carries out what people have asked for comes before other work: their
+// recordings are the first of a plan, see [catalog.DB.Due].
+func (r *Runner) wake(ctx context.Context, run earshot.Run) {
+	first, err := r.o.Catalog.Actions(ctx, run.ID, earshot.ActionPlanned, 0, 1)
+	r.o.Wake(ctx, run, err == nil && len(first) > 0 && first[0].Decision.Rule == policies.RuleErasure)
 }
 
 // alone makes sure that no other process of this machine acts, where a catalog is not shared: then

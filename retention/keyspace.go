@@ -1,6 +1,9 @@
 package retention
 
-import "unicode/utf8"
+import (
+	"sort"
+	"unicode/utf8"
+)
 
 // The keys that are looked for when a stretch of a listing is cut in two are made of printable ASCII:
 // they need not exist, they only have to sort between those that do.
@@ -9,31 +12,35 @@ const (
 	highest = 0x7e
 )
 
-// between gives a key that sorts behind low and before high, about in the middle of the space between
-// them; an empty high is the end of all keys. It is empty where there is no simple one.
-func between(low, high string) string {
-	i := 0
-	for i < len(low) && i < len(high) && low[i] == high[i] {
-		i++
+// cutSpace looks for a key behind low and before high (empty: the end of all keys) beyond which `much` says
+// that there is enough. It goes through the places of low, from left to right: a key that differs from low
+// there sorts behind all that share what stands before. Empty where there is none.
+func cutSpace(prefix, low, high string, much func(at string) (bool, error)) (string, error) {
+	var failed error
+	enough := func(at string) bool {
+		if failed != nil || at <= low || high != "" && at >= high {
+			return false
+		}
+		ok, err := much(at)
+		failed = err
+		return ok
 	}
-	for ; i <= len(low); i++ {
-		x, y := lowest-1, highest+1
-		if i < len(low) {
-			x = int(low[i])
-		}
-		if high != "" && i < len(high) && low[:i] == high[:i] {
-			y = min(int(high[i]), highest+1)
-		} else if high != "" && len(high) <= i && low[:min(i, len(low))] >= high {
-			return ""
-		}
-		if y-x > 1 {
-			mid := low[:i] + string(rune((x+y)/2))
-			if mid > low && (high == "" || mid < high) && utf8.ValidString(mid) {
-				return mid
-			}
+	var places []int // where a character has another behind it
+	for i := len(prefix); i < len(low); i++ {
+		if low[i] >= lowest-1 && low[i] < highest && utf8.ValidString(low[:i]) {
+			places = append(places, i)
 		}
 	}
-	return ""
+	// The further left, the less lies beyond: the first place beyond which there is enough.
+	n := sort.Search(len(places), func(n int) bool { return enough(low[:places[n]] + string(rune(low[places[n]]+1))) })
+	if failed != nil || n == len(places) {
+		return "", failed
+	}
+	i := places[n]
+	first := int(low[i]) + 1
+	// How many more characters there have enough beyond them; the middle one of these.
+	more := sort.Search(highest-first, func(k int) bool { return !enough(low[:i] + string(rune(first+k+1))) })
+	return low[:i] + string(rune(first+(more+1)/2)), failed
 }
 
 // keyEnd is a key that sorts behind all that begin with the prefix; empty where there is none.

@@ -181,9 +181,26 @@ func (l *layout) parts(key string) (map[string]string, bool) {
 	return parts, true
 }
 
+// described reports whether the key tells nothing more: reading it is most of what a decision costs.
+func (l *layout) described(r *earshot.Recording) bool {
+	if l.key == nil {
+		return r.Coding != ""
+	}
+	for _, name := range l.key.SubexpNames() {
+		if name == "subject" && r.Subject == "" || name == "device" && r.Device == "" || name == "locale" && r.Locale == "" ||
+			name == "source" && r.Source == "" || name == "captured" && r.CapturedAt.IsZero() {
+			return false
+		}
+	}
+	return r.Coding != ""
+}
+
 // describe fills in what the key tells of a recording.
 func (l *layout) describe(r *earshot.Recording) {
 	if l.describeClass(r) {
+		return
+	}
+	if l.described(r) {
 		return
 	}
 	parts, ok := l.parts(r.ID.Key)

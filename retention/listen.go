@@ -35,9 +35,9 @@ const maxListen = 512 << 20
 const earMark = "earshot-voice:"
 
 // forget drops what an ear of another version heard: with another version, listen again.
-func (r *Runner) forget(k *catalog.Known) {
+func (r *Runner) forget(k *catalog.Known) (forgot bool) {
 	if r.o.Ear == nil || len(k.Erased) > 0 { // what was heard before something was erased is in the first timeline
-		return
+		return false
 	}
 	now := earMark + r.o.Ear.Version()
 	for kind, l := range k.Heard {
@@ -48,12 +48,13 @@ func (r *Runner) forget(k *catalog.Known) {
 					heard[other] = x
 				}
 			}
-			k.Heard = heard
+			k.Heard, forgot = heard, true
 		}
 	}
 	if k.Unheard != nil && k.Unheard.Version != r.o.Ear.Version() {
-		k.Unheard = nil
+		k.Unheard, forgot = nil, true
 	}
+	return forgot
 }
 
 // listen hears the recording once, for every kind of fact, and keeps what was heard with the version
@@ -79,6 +80,9 @@ func (r *Runner) listen(ctx context.Context, b *storage.Bucket, out *resolved, a
 	case k.Recording.Size > maxListen:
 		r.unheard(k, fmt.Sprintf("it has more than %d bytes", maxListen))
 		return nil
+	}
+	if out.quiet {
+		return errToHear
 	}
 	facts, why, ok, err := r.fetchAndHear(ctx, b, out, at)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -41,6 +42,18 @@ type planning struct {
 	digest sealer
 	// tallies are the counts of each scope, when the plan is closed.
 	tallies map[Scope]map[string]int
+	// What one batch needs, for the next one to use again: these are large.
+	results    []resolved
+	errs       []error
+	known      []catalog.Known
+	foresights []catalog.Foresight
+}
+
+// resized is n zero values, in the same place if there is room.
+func resized[T any](s []T, n int) []T {
+	s = slices.Grow(s[:0], n)[:n]
+	clear(s)
+	return s
 }
 
 // Plan decides about everything that is due in the scopes of the named policies (all, if none is
@@ -74,7 +87,7 @@ func (r *Runner) Plan(ctx context.Context, names ...string) (Planned, error) {
 	if p.people, err = r.people(ctx); err != nil {
 		return Planned{}, err
 	}
-	if err := r.o.Catalog.Draft(ctx, p.run); err != nil {
+	if err := errors.Join(r.o.Catalog.Draft(ctx, p.run), r.o.Catalog.StopHearing(ctx)); err != nil {
 		return Planned{}, err
 	}
 	if err := errors.Join(r.touchLogs(ctx, p.people), r.touchOrphans(ctx)); err != nil {
@@ -137,30 +150,29 @@ func (p *planning) scope(ctx context.Context, s Scope) error {
 
 // decide resolves a batch side by side and writes what came of it, in order.
 func (p *planning) decide(ctx context.Context, batch []catalog.Row) error {
-	results, errs := make([]resolved, len(batch)), make([]error, len(batch))
-	known := make([]catalog.Known, len(batch))
-	for i, row := range batch {
-		known[i] = row.Known
+	p.results, p.errs, p.known = resized(p.results, len(batch)), resized(p.errs, len(batch)), resized(p.known, len(batch))
+	results, errs, known := p.results, p.errs, p.known
+	for i := range batch {
+		known[i] = batch[i].Known
 	}
 	people, err := p.people.of(ctx, p.r, known)
 	if err != nil {
 		return err
 	}
-	group, inner := errgroup.WithContext(ctx)
-	group.SetLimit(p.r.o.Workers)
-	for i, row := range batch {
-		group.Go(func() error {
-			results[i], errs[i] = p.r.resolve(inner, row.Known, people, p.run.AsOf)
-			return inner.Err()
-		})
-	}
-	if err := group.Wait(); err != nil {
+	all := func(int) bool { return true }
+	shared := p.r.o.Ear != nil && p.r.o.Catalog.Shared()
+	if err := p.resolve(ctx, batch, people, shared, results, errs, all); err != nil {
 		return err
+	}
+	if shared {
+		if err := p.hearTogether(ctx, batch, people, results, errs); err != nil {
+			return err
+		}
 	}
 	if err := p.complete(ctx, results, errs); err != nil {
 		return err
 	}
-	var foresights []catalog.Foresight
+	foresights := p.foresights[:0]
 	var troubles []catalog.Trouble
 	var actions []earshot.Action
 	for i, res := range results {
@@ -176,7 +188,7 @@ func (p *planning) decide(ctx context.Context, batch []catalog.Row) error {
 		}
 		res.known.Deaf = nil // to be asked again: an event may come late
 		f := catalog.Foresight{
-			Known: res.known, Digest: p.r.rules.digest.String(),
+			Was: unlearned(&batch[i], res), Known: res.known, Digest: p.r.rules.digest.String(),
 			Disposition: res.decision.Disposition.String(), Rule: res.decision.Rule, Reason: why(res.decision), Due: res.decision.Until,
 		}
 		if destroys(res.decision) {
@@ -194,10 +206,36 @@ func (p *planning) decide(ctx context.Context, batch []catalog.Row) error {
 	if err := p.r.o.Catalog.Failed(ctx, p.r.now(), troubles); err != nil {
 		return err
 	}
+	p.foresights = foresights
 	if err := p.r.o.Catalog.Foresee(ctx, foresights); err != nil {
 		return err
 	}
 	return p.r.o.Catalog.Add(ctx, p.run.ID, actions)
+}
+
+// resolve resolves those of a batch that `which` names, side by side. quiet: what must be listened to is
+// errToHear.
+func (p *planning) resolve(ctx context.Context, batch []catalog.Row, people people, quiet bool, results []resolved, errs []error, which func(int) bool) error {
+	group, inner := errgroup.WithContext(ctx)
+	group.SetLimit(p.r.o.Workers)
+	for i, row := range batch {
+		if !which(i) {
+			continue
+		}
+		group.Go(func() error {
+			results[i], errs[i] = p.r.conclude(inner, resolved{known: row.Known, quiet: quiet}, people, p.run.AsOf)
+			return inner.Err()
+		})
+	}
+	return group.Wait()
+}
+
+// unlearned is the row as it was read where nothing more is known by now; nil where something is.
+func unlearned(row *catalog.Row, res resolved) *catalog.Row {
+	if res.learned || !reflect.DeepEqual(row.Recording, res.known.Recording) {
+		return nil
+	}
+	return row
 }
 
 // complete finds what goes along with recordings that are to be disposed of. What lies beside them is

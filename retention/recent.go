@@ -231,7 +231,7 @@ func (r *Runner) recentPrefixes(ctx context.Context, b *storage.Bucket, s Scope,
 	for _, part := range d.folders {
 		var next []string
 		for _, f := range folders {
-			for sub, err := range b.Folders(ctx, f) {
+			for sub, err := range b.Folders(ctx, f, "", 0) {
 				if err != nil {
 					return nil, err
 				}

@@ -21,6 +21,8 @@ type resolved struct {
 	decision   earshot.Decision
 	companions []earshot.Companion
 	head       *storage.Head // nil where nobody needed to ask
+	quiet      bool          // nobody is to listen now: see errToHear
+	learned    bool          // more is known than the catalog had
 }
 
 // people holds what decisions need to know of people, read once a batch.
@@ -59,13 +61,17 @@ func (r *Runner) resolve(ctx context.Context, known catalog.Known, p people, at 
 
 // resolveSeen is resolve for one whose metadata was read already.
 func (r *Runner) resolveSeen(ctx context.Context, known catalog.Known, seen *storage.Head, p people, at time.Time) (resolved, error) {
-	b, err := r.bucket(ctx, known.Recording.ID.Bucket)
+	return r.conclude(ctx, resolved{known: known, head: seen}, p, at)
+}
+
+// conclude learns what is missing until a decision stands.
+func (r *Runner) conclude(ctx context.Context, out resolved, p people, at time.Time) (resolved, error) {
+	b, err := r.bucket(ctx, out.known.Recording.ID.Bucket)
 	if err != nil {
 		return resolved{}, err
 	}
-	out := resolved{known: known, head: seen}
 	r.layout.describe(&out.known.Recording)
-	r.forget(&out.known)
+	out.learned = r.forget(&out.known)
 	for range 8 { // each turn learns something, and there are not that many things to learn
 		if err := r.assemble(ctx, &out, p, at); err != nil {
 			return out, err
@@ -75,6 +81,7 @@ func (r *Runner) resolveSeen(ctx context.Context, known catalog.Known, seen *sto
 		if err != nil || !learned {
 			return out, err
 		}
+		out.learned = true
 	}
 	return out, errors.New("facts do not come to an end: this is a bug in earshot")
 }

@@ -44,11 +44,13 @@ type Options struct {
 	Now     func() time.Time // default time.Now
 	Logger  *slog.Logger     // default: silent
 	// Wake, if not nil, is told of a run that is about to be carried out, so that other processes on a
-	// shared catalog may help. It must not wait for them.
-	Wake func(ctx context.Context, run earshot.Run)
+	// shared catalog may help; urgent says that people have asked for it. It must not wait for them.
+	Wake func(ctx context.Context, run earshot.Run, urgent bool)
 	// WakeScan, if not nil, is told of a scan that is about to be made, in the same way.
 	WakeScan func(ctx context.Context, s Scope)
-	Lists    int // lists of one scan side by side; default 4
+	// WakeHearing, if not nil, is told of recordings that are to be listened to, in the same way.
+	WakeHearing func(ctx context.Context, recordings int)
+	Lists       int // lists of one scan side by side; default 4
 	// Recent, if not 0, has Refresh list only the folders of that many recent days; FullEvery is how often
 	// it lists everything all the same. Default of the latter: a week.
 	Recent, FullEvery time.Duration
@@ -109,10 +111,13 @@ func New(o Options) (*Runner, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.Wake == nil {
-		o.Wake = func(context.Context, earshot.Run) {}
+		o.Wake = func(context.Context, earshot.Run, bool) {}
 	}
 	if o.WakeScan == nil {
 		o.WakeScan = func(context.Context, Scope) {}
+	}
+	if o.WakeHearing == nil {
+		o.WakeHearing = func(context.Context, int) {}
 	}
 	if o.Lists == 0 {
 		o.Lists = 4

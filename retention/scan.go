@@ -109,6 +109,7 @@ type lister struct {
 	mu    *sync.Mutex // guards out and asked
 	out   *Scanned
 	asked map[string]int // how far each stretch was listed when somebody last tried to split it
+	began time.Time
 }
 
 func (r *Runner) list(ctx context.Context, s Scope, out *Scanned) error {
@@ -122,7 +123,7 @@ func (r *Runner) list(ctx context.Context, s Scope, out *Scanned) error {
 	for range r.o.Lists {
 		var name [8]byte
 		_, _ = rand.Read(name[:]) // never fails, see crypto/rand
-		l := &lister{r: r, b: b, scope: s, owner: hex.EncodeToString(name[:]), mu: &mu, out: out, asked: asked}
+		l := &lister{r: r, b: b, scope: s, owner: hex.EncodeToString(name[:]), mu: &mu, out: out, asked: asked, began: time.Now()}
 		group.Go(func() error { return l.run(inner) })
 	}
 	return group.Wait()
@@ -249,6 +250,9 @@ func (l *lister) pages(ctx context.Context, rg catalog.Range, pages chan<- catal
 
 // split cuts one of the stretches that others list in two.
 func (l *lister) split(ctx context.Context, under []catalog.Range) (bool, error) {
+	if time.Since(l.began) < splitAfter {
+		return false, nil
+	}
 	for _, rg := range under {
 		l.mu.Lock()
 		soon := rg.Listed < l.asked[rg.Begins]+splitEvery
@@ -273,41 +277,14 @@ func (l *lister) split(ctx context.Context, under []catalog.Range) (bool, error)
 	return false, nil
 }
 
+// splitAfter is how long one list may take before it is split. Looking for a place costs the store requests, and
+// one that prepares a listing ahead of its reader (MinIO) goes on with what is cut off; a store that is done sooner
+// than this is as fast with one list.
+const splitAfter = 3 * time.Second
+
 // splitEvery is how many recordings of a stretch are listed before somebody tries to split it, and tries
 // again.
 const splitEvery = 10 * scanPage
-
-// cutTries bounds the requests that looking for a place to cut may cost.
-const cutTries = 48
-
-// cut finds a key behind which a good part of what is left of a stretch lies: it halves the space of
-// keys until there is something beyond. Empty where nothing is worth cutting off.
-func (l *lister) cut(ctx context.Context, rg catalog.Range) (string, error) {
-	low, high := rg.After, rg.Through
-	if high == "" {
-		high = keyEnd(l.scope.Prefix)
-	}
-	for range cutTries {
-		mid := between(low, high)
-		if mid == "" {
-			return "", nil
-		}
-		// Most places have nothing beyond: that one key is there is asked first, since a page costs the
-		// store as much as listing it.
-		next, err := l.b.Beyond(ctx, l.scope.Prefix, mid, 1)
-		if err == nil && next != "" && (high == "" || next <= high) {
-			next, err = l.b.Beyond(ctx, l.scope.Prefix, mid, scanPage)
-		}
-		if err != nil {
-			return "", err
-		}
-		if next != "" && (high == "" || next <= high) { // a page and more lies there
-			return mid, nil
-		}
-		high = mid
-	}
-	return "", nil
-}
 
 // isRecording is the part of parts that a scan needs, without the cost of the parts.
 func (l *layout) isRecording(key string) bool {

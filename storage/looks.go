@@ -32,19 +32,25 @@ func (b *Bucket) Newest(ctx context.Context, key string) (rec earshot.Recording,
 }
 
 // Folders streams the parts of keys between prefix and the next slash, with the slash: what consoles
-// show as folders. A folder in which everything lies behind delete markers may be left out.
-func (b *Bucket) Folders(ctx context.Context, prefix string) iter.Seq2[string, error] {
+// show as folders, from the one on that the key `after` lies in. A folder in which everything lies behind
+// delete markers may be left out. With most > 0 it ends after that many entries, among which are objects
+// that lie between the folders.
+func (b *Bucket) Folders(ctx context.Context, prefix, after string, most int) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		noOwner := false
-		opts := minio.ListObjectsOptions{Prefix: prefix, FetchOwner: &noOwner}
+		opts := minio.ListObjectsOptions{Prefix: prefix, StartAfter: after, FetchOwner: &noOwner}
 		inner, stop := context.WithCancel(ctx)
 		defer stop()
+		seen := 0
 		for o := range b.core.ListObjectsIter(inner, b.name, opts) {
 			if o.Err != nil {
 				yield("", fmt.Errorf("listing folders of bucket %q: %w", b.name, classify(o.Err)))
 				return
 			}
 			if strings.HasSuffix(o.Key, "/") && o.Key != prefix && !yield(o.Key, nil) {
+				return
+			}
+			if seen++; seen == most {
 				return
 			}
 		}

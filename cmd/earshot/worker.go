@@ -26,7 +26,7 @@ func newWorker(a *app) *cobra.Command {
 	var drain time.Duration
 	c := command("worker", "Add this machine's capacity to an installation whose catalog is in PostgreSQL",
 		`A worker needs the same configuration, keys and policies as earshot serve, and nothing else: it waits until a run
-is applied or a bucket is scanned anywhere, and takes its part. When it is asked to stop it finishes what it has begun.
+is planned or applied or a bucket is scanned anywhere, and takes its part. When it is asked to stop it finishes what it has begun.
 Runs, recordings and the log stay right whenever a worker dies: others take over what it left within a minute.`, cobra.NoArgs,
 		func(cmd *cobra.Command, _ []string) error {
 			site, err := a.site()
@@ -147,9 +147,14 @@ func newQueue(a *app) *cobra.Command {
 
 // wake lets a runner tell the other workers, once there is a queue.
 func (i *installation) wake(o *retention.Options) {
-	o.Wake = func(ctx context.Context, run earshot.Run) {
+	o.Wake = func(ctx context.Context, run earshot.Run, urgent bool) {
 		if i.queue != nil {
-			i.queue.WakeRun(ctx, run)
+			i.queue.WakeRun(ctx, run, urgent)
+		}
+	}
+	o.WakeHearing = func(ctx context.Context, recordings int) {
+		if i.queue != nil {
+			i.queue.WakeHearing(ctx, recordings)
 		}
 	}
 	o.WakeScan = func(ctx context.Context, s retention.Scope) {

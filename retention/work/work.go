@@ -1,5 +1,6 @@
 // Package work lets several processes share the work of one installation: jobs in PostgreSQL wake
-// workers for a part of a run to be carried out or of a bucket to be listed.
+// workers for a part of a run to be carried out, for recordings to be listened to, or for a part of a bucket
+// to be listed.
 //
 // The catalog is the truth and the queue only wakes: a job that is lost, or comes twice, loses and
 // doubles nothing, since what is to be done, and who is at it, is in the catalog. It must not know
@@ -45,11 +46,14 @@ const (
 	maxJobs       = 256
 )
 
-// The queues that jobs wait in. What is to be carried out comes before what is to be listed.
+// The queue that jobs wait in, and what comes first: what people have asked for, since that has a date by
+// law, then what is to be carried out, what a plan waits for, what is to be listed.
 const (
-	queueName    = "earshot"
-	priorityRun  = 1
-	priorityScan = 2
+	queueName      = "earshot"
+	priorityPeople = 1
+	priorityRun    = 2
+	priorityHear   = 3
+	priorityScan   = 4
 )
 
 // applyArgs is a part of a run to be carried out.
@@ -68,6 +72,13 @@ type scanArgs struct {
 }
 
 func (scanArgs) Kind() string { return "scan" }
+
+// hearArgs are recordings to be listened to.
+type hearArgs struct {
+	Part int `json:"part" river:"unique"`
+}
+
+func (hearArgs) Kind() string { return "hear" }
 
 // Open connects to the queue and makes its tables where they are missing.
 func Open(ctx context.Context, o Options) (*Queue, error) {
@@ -106,6 +117,7 @@ func (q *Queue) begin(ctx context.Context) error {
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &applyWorker{runner: q.o.Runner})
 	river.AddWorker(workers, &scanWorker{runner: q.o.Runner})
+	river.AddWorker(workers, &hearWorker{runner: q.o.Runner})
 	q.client, err = river.NewClient(driver, &river.Config{
 		Queues:  map[string]river.QueueConfig{queueName: {MaxWorkers: q.o.Jobs}},
 		Workers: workers,
@@ -130,14 +142,18 @@ func unique() river.UniqueOpts {
 
 // WakeRun puts jobs for a run into the queue. Failing costs speed and nothing else: it is reported
 // and the run goes on without help.
-func (q *Queue) WakeRun(ctx context.Context, run earshot.Run) {
+func (q *Queue) WakeRun(ctx context.Context, run earshot.Run, urgent bool) {
 	parts := min(maxJobs, (run.Actions+actionsPerJob-1)/actionsPerJob)
 	if run.Actions <= actionsPerJob {
 		return // done before anybody is awake
 	}
+	priority := priorityRun
+	if urgent {
+		priority = priorityPeople
+	}
 	jobs := make([]river.InsertManyParams, 0, parts)
 	for part := range parts {
-		jobs = append(jobs, river.InsertManyParams{Args: applyArgs{run.ID, part}, InsertOpts: &river.InsertOpts{Queue: queueName, Priority: priorityRun, UniqueOpts: unique()}})
+		jobs = append(jobs, river.InsertManyParams{Args: applyArgs{run.ID, part}, InsertOpts: &river.InsertOpts{Queue: queueName, Priority: priority, UniqueOpts: unique()}})
 	}
 	q.insert(ctx, jobs)
 }
@@ -152,6 +168,24 @@ func (q *Queue) WakeScan(ctx context.Context, s retention.Scope) {
 		jobs = append(jobs, river.InsertManyParams{Args: scanArgs{s.Bucket, s.Prefix, part}, InsertOpts: &river.InsertOpts{Queue: queueName, Priority: priorityScan, UniqueOpts: unique()}})
 	}
 	q.insert(ctx, jobs)
+}
+
+// recordingsPerJob is how many recordings that are to be heard are worth a job, hearJobs how many are at most
+// put into the queue.
+const (
+	recordingsPerJob = 16
+	hearJobs         = 64
+)
+
+// WakeHearing puts jobs for recordings that are to be listened to into the queue, in the same way.
+func (q *Queue) WakeHearing(ctx context.Context, recordings int) {
+	var jobs []river.InsertManyParams
+	for part := range min(hearJobs, recordings/recordingsPerJob) {
+		jobs = append(jobs, river.InsertManyParams{Args: hearArgs{part}, InsertOpts: &river.InsertOpts{Queue: queueName, Priority: priorityHear, UniqueOpts: unique()}})
+	}
+	if len(jobs) > 0 {
+		q.insert(ctx, jobs)
+	}
 }
 
 func (q *Queue) insert(ctx context.Context, jobs []river.InsertManyParams) {
@@ -235,5 +269,15 @@ type scanWorker struct {
 
 func (w *scanWorker) Work(ctx context.Context, job *river.Job[scanArgs]) error {
 	_, err := w.runner.AssistScan(ctx, retention.Scope{Bucket: job.Args.Bucket, Prefix: job.Args.Prefix})
+	return err
+}
+
+type hearWorker struct {
+	river.WorkerDefaults[hearArgs]
+	runner *retention.Runner
+}
+
+func (w *hearWorker) Work(ctx context.Context, _ *river.Job[hearArgs]) error {
+	_, err := w.runner.Hear(ctx)
 	return err
 }

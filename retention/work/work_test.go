@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,11 +41,14 @@ type site struct {
 	bucket *storage.Bucket
 	tiles  *storage.Folder
 	keys   *audit.Keys
+	policy string
+	ear    retention.Ear              // of the next machine
+	hear   func(context.Context, int) // how the next machine asks others to listen
 }
 
 func newSite(t *testing.T, n int) *site {
 	t.Helper()
-	s := &site{t: t, url: catalogtest.URL(t), o: storagetest.Embedded(t)}
+	s := &site{t: t, url: catalogtest.URL(t), o: storagetest.Embedded(t), policy: policy}
 	s.bucket = storagetest.Bucket(t, s.o, true, false)
 	s.tiles = storagetest.Bucket(t, s.o, true, false).Folder("", nil)
 	for i := range n {
@@ -67,7 +72,7 @@ func newSite(t *testing.T, n int) *site {
 }
 
 // machine is one process's runner, with its own connection.
-func (s *site) machine(wake func(context.Context, earshot.Run)) (*retention.Runner, *catalog.DB) {
+func (s *site) machine(wake func(context.Context, earshot.Run, bool)) (*retention.Runner, *catalog.DB) {
 	s.t.Helper()
 	db, err := catalog.Open(s.t.Context(), catalog.Options{Path: s.url})
 	if err != nil {
@@ -82,7 +87,7 @@ func (s *site) machine(wake func(context.Context, earshot.Run)) (*retention.Runn
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	doc, err := policies.Parse("all.yaml", []byte(strings.ReplaceAll(policy, "BUCKET", s.bucket.Name())))
+	doc, err := policies.Parse("all.yaml", []byte(strings.ReplaceAll(s.policy, "BUCKET", s.bucket.Name())))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -91,7 +96,8 @@ func (s *site) machine(wake func(context.Context, earshot.Run)) (*retention.Runn
 		s.t.Fatal(err)
 	}
 	r, err := retention.New(retention.Options{Store: store, Catalog: db, Log: log, Tagger: s.keys.Tagger, Policies: []*policies.Policy{p},
-		Layout: retention.Layout{Metadata: retention.DefaultMetadata()}, By: earshot.Principal{Kind: earshot.Service, Name: "test"}, Spool: s.t.TempDir(), Wake: wake})
+		Layout: retention.Layout{Metadata: retention.DefaultMetadata()}, By: earshot.Principal{Kind: earshot.Service, Name: "test"}, Spool: s.t.TempDir(), Wake: wake,
+		Ear: s.ear, WakeHearing: s.hear})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -114,7 +120,7 @@ func TestASecondMachineHelps(t *testing.T) {
 	s := newSite(t, 90)
 	helper, _ := s.machine(nil)
 	helped := 0
-	first, db := s.machine(func(ctx context.Context, run earshot.Run) {
+	first, db := s.machine(func(ctx context.Context, run earshot.Run, _ bool) {
 		if _, err := helper.Assist(ctx, run.ID, 60); err != nil {
 			t.Error(err)
 		}
@@ -158,7 +164,7 @@ func TestJobsAreUniqueAndCanBePaused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		q.WakeRun(t.Context(), run)
+		q.WakeRun(t.Context(), run, false)
 	}
 	status := func() work.Status {
 		t.Helper()
@@ -192,6 +198,76 @@ func TestJobsAreUniqueAndCanBePaused(t *testing.T) {
 	}
 	if status().Paused {
 		t.Error("it is still paused")
+	}
+	stop()
+	if err := <-over; err != nil {
+		t.Error(err)
+	}
+}
+
+// slowEar takes its time and counts what it was given.
+type slowEar struct {
+	t     *testing.T
+	heard atomic.Int64
+	fails string // what cannot be read
+}
+
+func (e *slowEar) Version() string { return "1" }
+
+func (e *slowEar) Listen(_ context.Context, src io.ReaderAt, size int64, _ time.Time) ([]earshot.Listening, string, bool, error) {
+	e.heard.Add(1)
+	time.Sleep(30 * time.Millisecond)
+	text := make([]byte, size)
+	if _, err := src.ReadAt(text, 0); err != nil && !errors.Is(err, io.EOF) {
+		return nil, "", false, err
+	}
+	if e.fails != "" && string(text) == e.fails {
+		return nil, "", false, errors.New("the ear hurts")
+	}
+	return []earshot.Listening{{Kind: earshot.KindWake}, {Kind: earshot.KindChild, Score: 0.99}, {Kind: earshot.KindSpeech}}, "", true, nil
+}
+
+const listenPolicy = `apiVersion: earshot/v1
+kind: Policy
+metadata: {name: all, owner: a@example.org}
+spec:
+  scope: {bucket: BUCKET}
+  rules: [{name: child, when: child.probability > 0.9, then: delete}]
+  otherwise: keep
+`
+
+// TestMachinesListenTogether plans on one machine what must be listened to, while another works the queue:
+// each recording is heard once, by both machines some, and the plan knows of all. One that cannot be
+// listened to is told of by the plan and kept.
+func TestMachinesListenTogether(t *testing.T) {
+	s := newSite(t, 60)
+	if _, err := s.bucket.Put(t.Context(), "r9999.wav", []byte("noise"), "audio/wav", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	s.policy = listenPolicy
+	there, here := &slowEar{t: t, fails: "noise"}, &slowEar{t: t, fails: "noise"}
+	s.ear = there
+	helper, _ := s.machine(nil)
+	q := s.queue(helper)
+	ctx, stop := context.WithCancel(t.Context())
+	over := make(chan error, 1)
+	go func() { over <- q.Run(ctx, 5*time.Second) }()
+	s.ear, s.hear = here, q.WakeHearing
+	first, db := s.machine(nil)
+	if _, err := first.Scan(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	planned, err := first.Plan(t.Context())
+	if err != nil || planned.Deletes != 60 || planned.Unread != 1 {
+		t.Errorf("%d deletions, %d unread, %v; want 60 and 1", planned.Deletes, planned.Unread, err)
+	}
+	a, b := there.heard.Load(), here.heard.Load()
+	// The one that fails is tried by the plan again.
+	if a == 0 || b == 0 || a+b != 62 {
+		t.Errorf("one machine heard %d, the other %d, want 62 together and some on each", a, b)
+	}
+	if n, err := db.ToHear(t.Context()); n != 0 || err != nil {
+		t.Errorf("%d are waited for after the plan, %v", n, err)
 	}
 	stop()
 	if err := <-over; err != nil {

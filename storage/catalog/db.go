@@ -81,7 +81,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		return nil, fmt.Errorf("opening the catalog: %w", err)
 	}
 	pragmas := url.Values{
-		"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "cache_size(-32000)"},
+		"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "cache_size(-48000)", "wal_autocheckpoint(4000)"},
 		"_txlock": {"immediate"},
 	}
 	var connector driver.Connector = dsn("file:" + (&url.URL{Path: path}).EscapedPath() + "?" + pragmas.Encode())
@@ -167,6 +167,40 @@ func (d *DB) txOnce(ctx context.Context, f func(*sql.Tx) error) error {
 		return errors.Join(err, ignoreDone(tx.Rollback()))
 	}
 	return tx.Commit()
+}
+
+// lazily is tx without waiting for the disk: what is written lasts when the next transaction of the other
+// kind does, for they are written in order.
+func (d *DB) lazily(ctx context.Context, f func(*sql.Tx) error) error {
+	if d.dialect.server {
+		return d.tx(ctx, func(tx *sql.Tx) error {
+			if _, err := tx.ExecContext(ctx, "set local synchronous_commit = off"); err != nil {
+				return err
+			}
+			return f(tx)
+		})
+	}
+	conn, err := d.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(ctx, "pragma synchronous = normal"); err != nil {
+		return err
+	}
+	tx, err := conn.BeginTx(ctx, nil)
+	if err == nil {
+		if err = f(tx); err == nil {
+			err = tx.Commit()
+		} else {
+			err = errors.Join(err, ignoreDone(tx.Rollback()))
+		}
+	}
+	_, back := conn.ExecContext(context.WithoutCancel(ctx), "pragma synchronous = full")
+	if back != nil { // a connection that does not wait for the disk must not be used for anything else
+		back = errors.Join(back, conn.Raw(func(any) error { return driver.ErrBadConn }))
+	}
+	return errors.Join(err, back)
 }
 
 func ignoreDone(err error) error {

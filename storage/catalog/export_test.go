@@ -11,14 +11,11 @@ func Migrations() fs.FS {
 	return steps
 }
 
-// DueQueries gives the statements that read what is due.
-func DueQueries() []string {
-	var out []string
-	for part := range dueParts {
-		out = append(out, dueQuery(part))
-	}
-	return out
-}
+// The statements that read what is due.
+const (
+	DueOfDigest = dueQueryOfDigest
+	DueSweep    = dueQuerySweep
+)
 
 // TallyQuery counts what was decided.
 const TallyQuery = tallyQuery

@@ -55,20 +55,20 @@ type Row struct {
 // Never is a due date that does not come.
 const Never = math.MaxInt64
 
-const rowColumns = "bucket, key, etag, size, stored_at, facts, disposition, rule, reason, due_at, gone_at, due_digest"
+const rowColumns = "bucket, key, etag, size, stored_at, facts, disposition, rule, reason, due_at, gone_at"
 
 type scannable interface{ Scan(...any) error }
 
-func scanRow(s scannable) (Row, string, error) {
+func scanRow(s scannable) (Row, error) {
 	var r Row
-	var bucket, key, etag, facts, digest string
+	var bucket, key, etag, facts string
 	var size, stored, due, gone int64
-	if err := s.Scan(&bucket, &key, &etag, &size, &stored, &facts, &r.Disposition, &r.Rule, &r.Reason, &due, &gone, &digest); err != nil {
-		return r, "", err
+	if err := s.Scan(&bucket, &key, &etag, &size, &stored, &facts, &r.Disposition, &r.Rule, &r.Reason, &due, &gone); err != nil {
+		return r, err
 	}
 	if facts != "" {
 		if err := json.Unmarshal([]byte(facts), &r.Known); err != nil {
-			return r, "", fmt.Errorf("facts of a recording: %w", err)
+			return r, fmt.Errorf("facts of a recording: %w", err)
 		}
 	}
 	r.Recording.ID.Bucket, r.Recording.ID.Key = bucket, key
@@ -78,12 +78,12 @@ func scanRow(s scannable) (Row, string, error) {
 	if due != Never && due > 0 { // below zero: at once, see atOnce
 		r.DueAt = fromMicros(due)
 	}
-	return r, digest, nil
+	return r, nil
 }
 
 // Recording reads one row, gone or not.
 func (d *DB) Recording(ctx context.Context, bucket, key string) (Row, error) {
-	r, _, err := scanRow(d.db.QueryRowContext(ctx, "select "+rowColumns+" from recordings where bucket = $1 and key = $2", bucket, key))
+	r, err := scanRow(d.db.QueryRowContext(ctx, "select "+rowColumns+" from recordings where bucket = $1 and key = $2", bucket, key))
 	if errors.Is(err, sql.ErrNoRows) {
 		err = fmt.Errorf("recording: %w (run earshot scan)", ErrNotFound)
 	}
@@ -104,125 +104,6 @@ func (d *DB) Recordings(ctx context.Context, bucket string, keys []string) (map[
 		}
 	}
 	return out, nil
-}
-
-// duePage is how many rows are read at a time.
-const duePage = 1000
-
-// Due streams the recordings below the prefix that policies of this digest must look at: those due
-// at asOf and those that were never decided by this digest. Rows may be written while it runs;
-// none comes twice that was not made due again.
-func (d *DB) Due(ctx context.Context, bucket, prefix, digest string, asOf time.Time) iter.Seq2[Row, error] {
-	end := prefixEnd(prefix)
-	return func(yield func(Row, error) bool) {
-		// What this digest has decided comes first: rows of other digests move into it as they are
-		// decided afresh.
-		for part := range dueParts {
-			fromDigest, fromDue, fromKey := "", int64(math.MinInt64), ""
-			if part == dueParts-1 {
-				fromDigest = digest // those before it are in the part before
-			}
-			for {
-				page, digests, err := d.duePage(ctx, part, bucket, digest, micros(asOf), fromDigest, fromDue, fromKey)
-				if err != nil {
-					yield(Row{}, fmt.Errorf("reading what is due: %w", err))
-					return
-				}
-				for i, r := range page {
-					fromDigest, fromDue, fromKey = digests[i], r.rawDue, r.Recording.ID.Key
-					if r.Recording.ID.Key < prefix || end != "" && r.Recording.ID.Key >= end {
-						continue
-					}
-					if !yield(r, nil) {
-						return
-					}
-				}
-				if len(page) < duePage {
-					break
-				}
-			}
-		}
-	}
-}
-
-// dueParts are the parts of what is due, each a stretch of the index that begins behind the row
-// ($3, $4, $5) of the page before: no page reads again what earlier ones have read.
-const dueParts = 3
-
-// dueQuery reads a page of a part. What an action is open for belongs to that action until it is
-// settled; what failed is left alone for a while.
-func dueQuery(part int) string {
-	where := [dueParts]string{
-		"due_digest = $2 and cast($3 as text) = $3 and (due_at, key) > ($4, $5) and due_at <= $6",
-		"due_digest < $2 and (due_digest, due_at, key) > ($3, $4, $5) and cast($6 as bigint) = $6",
-		"due_digest <> $2 and (due_digest, due_at, key) > ($3, $4, $5) and cast($6 as bigint) = $6",
-	}[part]
-	return "select " + rowColumns + ` from recordings where gone_at = 0 and bucket = $1 and not exists
-		(select 1 from actions a where a.bucket = recordings.bucket and a.key = recordings.key and a.state = 'intended')
-		and not exists (select 1 from attention t where t.bucket = recordings.bucket and t.key = recordings.key and t.etag = recordings.etag
-		and (t.blocked > 0 or t.next_at > $6)) and ` + where +
-		fmt.Sprintf(" order by due_digest, due_at, key limit %d", duePage)
-}
-
-func (d *DB) duePage(ctx context.Context, part int, bucket, digest string, asOf int64, fromDigest string, fromDue int64, fromKey string) ([]Row, []string, error) {
-	query := dueQuery(part)
-	rows, err := d.db.QueryContext(ctx, query, bucket, digest, fromDigest, fromDue, fromKey, asOf)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer rows.Close()
-	var page []Row
-	var digests []string
-	for rows.Next() {
-		r, dg, err := scanRow(rows)
-		if err != nil {
-			return nil, nil, err
-		}
-		page, digests = append(page, r), append(digests, dg)
-	}
-	return page, digests, rows.Err()
-}
-
-// Foresight is what the policies of one digest say of a recording, and when to look again.
-type Foresight struct {
-	Known       Known // written back, so that it is not asked for again
-	Digest      string
-	Disposition string
-	Rule        string
-	Reason      string
-	Due         time.Time // zero: never
-}
-
-// Foresee writes decisions back. A recording whose ETag is no longer the one that was decided on is
-// left alone: it is due anyway.
-func (d *DB) Foresee(ctx context.Context, fs []Foresight) error {
-	if len(fs) == 0 {
-		return nil
-	}
-	err := d.tx(ctx, func(tx *sql.Tx) error {
-		write, err := tx.PrepareContext(ctx, `update recordings set facts = $1, subject = $2, device = $3, disposition = $4, rule = $5,
-			reason = $6, due_at = $7, due_digest = $8 where bucket = $9 and key = $10 and etag = $11`)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = write.Close() }()
-		for _, f := range fs {
-			due := int64(Never)
-			if !f.Due.IsZero() {
-				due = micros(f.Due)
-			}
-			r := f.Known.Recording
-			_, err := write.ExecContext(ctx, toJSON(f.Known), string(r.Subject), r.Device, f.Disposition, f.Rule, f.Reason, due, f.Digest, r.ID.Bucket, r.ID.Key, r.ETag)
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("writing decisions: %w", err)
-	}
-	return nil
 }
 
 // Tally counts the recordings below a prefix by what was decided of them last.
@@ -341,14 +222,18 @@ func (d *DB) GoneSince(ctx context.Context, bucket string, since time.Time) iter
 }
 
 func (d *DB) page(ctx context.Context, query string, args ...any) ([]Row, error) {
+	return d.pageInto(ctx, nil, query, args...)
+}
+
+// pageInto is page with room for the rows: they are large, and many.
+func (d *DB) pageInto(ctx context.Context, out []Row, query string, args ...any) ([]Row, error) {
 	rows, err := d.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var out []Row
 	for rows.Next() {
-		r, _, err := scanRow(rows)
+		r, err := scanRow(rows)
 		if err != nil {
 			return nil, err
 		}

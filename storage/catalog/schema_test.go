@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -100,16 +101,28 @@ func TestDueIsServedByItsIndex(t *testing.T) {
 			if _, err := raw.ExecContext(t.Context(), "analyze"); err != nil {
 				t.Fatal(err)
 			}
-			for _, due := range catalog.DueQueries() {
-				plan := explain(t.Context(), t, raw, c.explain+due, "b", "digest", "", int64(0), "", int64(1))
-				if !strings.Contains(plan, "due") || strings.Contains(plan, "Seq Scan on recordings") || strings.Contains(plan, "SCAN recordings") ||
-					strings.Contains(plan, "Sort\n") || strings.Contains(plan, "TEMP B-TREE") {
-					t.Errorf("not by the index:\n%s\n%s", due, plan)
+			for _, due := range []struct {
+				query, index string
+				args         []any
+			}{
+				{catalog.DueOfDigest, "due", []any{"b", int64(1), "digest", int64(0), "", int64(1)}},
+				{catalog.DueSweep, "autoindex_recordings", []any{"b", int64(1), "digest", "k000100", "l"}},
+			} {
+				if due.query == catalog.DueSweep && name == "postgres" {
+					continue
+				}
+				plan := explain(t.Context(), t, raw, c.explain+due.query, due.args...)
+				if !strings.Contains(plan, due.index) || strings.Contains(plan, "Seq Scan on recordings") || strings.Contains(plan, "SCAN recordings") ||
+					sorted.MatchString(plan) || strings.Contains(plan, "TEMP B-TREE") {
+					t.Errorf("not by the index:\n%s\n%s", due.query, plan)
 				}
 			}
 		})
 	}
 }
+
+// sorted: rows of recordings are sorted after they were read (a merge of indices has a key, too, and sorts nothing).
+var sorted = regexp.MustCompile(`->  Sort\n\s*Sort Key: recordings`)
 
 func explain(ctx context.Context, tb testing.TB, db *sql.DB, query string, args ...any) string {
 	tb.Helper()

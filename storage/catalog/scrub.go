@@ -215,6 +215,11 @@ func scrubKeys(ctx context.Context, tx *sql.Tx, s Scrubbing) (int, error) {
 			return 0, err
 		}
 	}
+	for _, table := range []string{"attention", "hearings"} { // what is not there any more cannot fail, nor be heard
+		if _, err := tx.ExecContext(ctx, "delete from "+table+" where not exists (select 1 from recordings r where r.bucket = "+table+".bucket and r.key = "+table+".key and r.gone_at = 0)"); err != nil {
+			return 0, err
+		}
+	}
 	return len(all), nil
 }
 

@@ -31,10 +31,12 @@ func Run(t *testing.T, open func(t *testing.T) *catalog.DB) {
 	t.Run("aScanIsSplitAndEveryKeySeenOnce", func(t *testing.T) { testRanges(t, open(t)) })
 	t.Run("looksAndPagesOvertakeOneAnother", func(t *testing.T) { testLooked(t, open(t)) })
 	t.Run("dueComesOnceInKeysetPages", func(t *testing.T) { testDue(t, open(t)) })
+	t.Run("afterAChangeOfPolicyRowsComeInOrderOfKey", func(t *testing.T) { testDueOfManyDigests(t, open(t)) })
 	t.Run("decisionsOnAnotherETagAreDropped", func(t *testing.T) { testForesee(t, open(t)) })
 	t.Run("aRunOnlyMovesForward", func(t *testing.T) { testRuns(t, open(t)) })
 	t.Run("anActionIsClaimedOnceAndSettledOnce", func(t *testing.T) { testClaim(t, open(t)) })
 	t.Run("anActionBelongsToOneWorkerUntilTheLeaseEnds", func(t *testing.T) { testLeases(t, open(t)) })
+	t.Run("whatAPlanWaitsForIsHeardByWhoeverHasTime", func(t *testing.T) { testHearings(t, open(t)) })
 	t.Run("entriesAreNumberedInOrderWithoutGaps", func(t *testing.T) { testOutbox(t, open(t)) })
 	t.Run("holdsAndSubjectsMakeTheirRecordingsDue", func(t *testing.T) { testTouch(t, open(t)) })
 	t.Run("anErasedPersonIsTakenOut", func(t *testing.T) { testErased(t, open(t)) })
@@ -141,6 +143,80 @@ func testDue(t *testing.T, db *catalog.DB) {
 	tally, err := db.Tally(t.Context(), "b", "c/")
 	if diff := cmp.Diff(map[string]int{"keep": 2500, "total": 2500}, tally); diff != "" || err != nil {
 		t.Errorf("tally (-want +got):\n%s%v", diff, err)
+	}
+}
+
+// testDueOfManyDigests decides most rows by one policy, some by another, and asks what a third must look at.
+func testDueOfManyDigests(t *testing.T, db *catalog.DB) {
+	const n = 6_000
+	page := catalog.Page{Bucket: "b", Prefix: "c/", Last: true}
+	for i := range n {
+		r := rec(fmt.Sprintf("c/%05d", i), "e")
+		page.Recordings = append(page.Recordings, r)
+	}
+	observe(t, db, page)
+	var fs []catalog.Foresight
+	for i, r := range page.Recordings {
+		f := catalog.Foresight{Known: catalog.Known{Recording: r}, Digest: "most", Disposition: "keep", Due: epoch.Add(time.Duration(i*7919%n) * time.Hour)}
+		switch {
+		case i%100 == 0:
+			f.Digest = "few"
+		case i%100 == 1:
+			continue // new
+		}
+		if i == n-1 {
+			f.Known.Recording.Subject = "s1"
+		}
+		fs = append(fs, f)
+	}
+	if err := db.Foresee(t.Context(), fs); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.PutSubject(t.Context(), earshot.Subject{ID: "s1"}); err != nil { // that recording is due at once
+		t.Fatal(err)
+	}
+	seen, last, behind := map[string]int{}, "", 0
+	var batch []catalog.Foresight
+	write := func() {
+		if err := db.Foresee(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+		batch = nil
+	}
+	for row, err := range db.Due(t.Context(), "b", "c/", "new", epoch) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := row.Recording.ID.Key
+		if seen[key]++; seen[key] > 1 {
+			t.Fatalf("%s came again", key)
+		}
+		if key < last {
+			behind++
+		}
+		last = key
+		was := row
+		batch = append(batch, catalog.Foresight{Known: row.Known, Was: &was, Digest: "new", Disposition: "keep", Reason: "later", Due: epoch.Add(time.Hour)})
+		if len(batch) == 700 {
+			write()
+		}
+	}
+	write()
+	if len(seen) != n {
+		t.Errorf("%d of %d rows came", len(seen), n)
+	}
+	// The new ones and the few (in order of when they are due), what is due at once, then the others in order of key.
+	if behind > n/100+3 && !db.Shared() {
+		t.Errorf("%d rows came out of order: the table is read all over", behind)
+	}
+	for _, key := range []string{"c/00000", "c/00001", "c/03456", "c/05999"} {
+		row, err := db.Recording(t.Context(), "b", key)
+		if err != nil || row.Reason != "later" || row.Disposition != "keep" || !row.DueAt.Equal(epoch.Add(time.Hour)) {
+			t.Errorf("%s: %+v, %v", key, row, err)
+		}
+	}
+	for range db.Due(t.Context(), "b", "c/", "new", epoch) {
+		t.Fatal("something is due right after everything was decided")
 	}
 }
 

@@ -1,0 +1,115 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Foresight is what the policies of one digest say of a recording, and when to look again.
+type Foresight struct {
+	Known       Known // written back, so that it is not asked for again
+	Digest      string
+	Disposition string
+	Rule        string
+	Reason      string
+	Due         time.Time // zero: never
+	// Was, where not nil, is the row as it was read, of which nothing more was learned: only what is
+	// decided otherwise is written.
+	Was *Row
+}
+
+// Foresee writes decisions back. A recording whose ETag is no longer the one that was decided on is
+// left alone: it is due anyway. What is written last may be lost with the machine's power, and is then decided
+// again; sealing the plan makes it last.
+func (d *DB) Foresee(ctx context.Context, fs []Foresight) error {
+	if len(fs) == 0 {
+		return nil
+	}
+	err := d.lazily(ctx, func(tx *sql.Tx) error {
+		rows := prepare(tx)
+		var again []*Foresight
+		for i := range fs {
+			f := &fs[i]
+			r := f.Known.Recording
+			var err error
+			switch was := f.Was; {
+			case was == nil:
+				_, err = rows.ExecContext(ctx, `update recordings set facts = $1, subject = $2, device = $3, disposition = $4, rule = $5,
+					reason = $6, due_at = $7, due_digest = $8 where bucket = $9 and key = $10 and etag = $11`,
+					toJSON(f.Known), string(r.Subject), r.Device, f.Disposition, f.Rule, f.Reason, f.due(), mark(f.Digest), r.ID.Bucket, r.ID.Key, r.ETag)
+			case was.Disposition != f.Disposition || was.Rule != f.Rule:
+				_, err = rows.ExecContext(ctx, `update recordings set disposition = $1, rule = $2, reason = $3, due_at = $4, due_digest = $5
+					where bucket = $6 and key = $7 and etag = $8`, f.Disposition, f.Rule, f.Reason, f.due(), mark(f.Digest), r.ID.Bucket, r.ID.Key, r.ETag)
+			default: // after a change of policy that is most of them
+				again = append(again, f)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return foreseeAgain(ctx, rows, again)
+	})
+	if err != nil {
+		return fmt.Errorf("writing decisions: %w", err)
+	}
+	return nil
+}
+
+func (f *Foresight) due() int64 {
+	if f.Due.IsZero() {
+		return Never
+	}
+	return micros(f.Due)
+}
+
+// foresights is how many rows one statement of foreseeAgain writes: half of the time would go into
+// statements of one row.
+const foresights = 20
+
+// foreseeAgain writes when recordings are due of which the same is to become as before. The columns of
+// other indices are not named, so that those need not be written.
+func foreseeAgain(ctx context.Context, tx execer, fs []*Foresight) error {
+	slices.SortStableFunc(fs, func(a, b *Foresight) int {
+		return strings.Compare(a.Known.Recording.ID.Bucket, b.Known.Recording.ID.Bucket)
+	})
+	for len(fs) > 0 {
+		first := fs[0]
+		n := 1
+		for n < min(len(fs), foresights) && fs[n].Digest == first.Digest && fs[n].Known.Recording.ID.Bucket == first.Known.Recording.ID.Bucket {
+			n++
+		}
+		if n < foresights { // few texts of statements, so that each is parsed once
+			n = 1
+		}
+		args := []any{first.Known.Recording.ID.Bucket, mark(first.Digest)}
+		for _, f := range fs[:n] {
+			args = append(args, f.Known.Recording.ID.Key, f.Known.Recording.ETag, f.Reason, f.due())
+		}
+		if _, err := tx.ExecContext(ctx, foreseeQuery(n), args...); err != nil {
+			return err
+		}
+		fs = fs[n:]
+	}
+	return nil
+}
+
+// foreseeQuery writes n rows.
+func foreseeQuery(n int) string {
+	var b strings.Builder
+	b.WriteString("with v(key, etag, reason, due) as (values ")
+	for i := range n {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		at := func(k int) string { return "$" + strconv.Itoa(3+4*i+k) }
+		b.WriteString("(" + at(0) + ", " + at(1) + ", " + at(2) + ", cast(" + at(3) + " as bigint))")
+	}
+	b.WriteString(`) update recordings set reason = v.reason, due_at = v.due, due_digest = $2 from v
+		where recordings.bucket = $1 and recordings.key = v.key and recordings.etag = v.etag`)
+	return b.String()
+}
