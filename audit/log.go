@@ -324,9 +324,10 @@ func (l *Log) Checkpoint(ctx context.Context) (Checkpoint, []byte, error) {
 	return c, signed, err
 }
 
-// batch is how many entries are numbered and published at a time, at most. Where so many wait the tree
-// ends at a multiple of it, so that full tiles are written and no partial ones that a full one replaces.
-const batch = tileWidth
+// batch is how many entries are numbered and published at a time, at most: each publication costs a signature
+// and half a dozen requests, whatever it carries. Where so many wait the tree ends with a full tile, so that no
+// partial one is written that a full one replaces at once.
+const batch = 4 * tileWidth
 
 // Publish makes everything that was written to the head public and returns the size of the public
 // tree: an entry whose index is below it can be seen by anyone. When it fails some of the entries
@@ -351,7 +352,9 @@ func (l *Log) Publish(ctx context.Context) (int64, error) {
 		if to == l.size {
 			return l.size, l.cosignLate(ctx)
 		}
-		to = min(to, (l.size/batch+1)*batch)
+		if to-l.size >= batch {
+			to = (l.size + batch) / tileWidth * tileWidth
+		}
 		err = errRaced
 		if to > l.size {
 			err = l.extend(ctx, to)
