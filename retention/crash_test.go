@@ -152,6 +152,7 @@ func TestFaultyStore(t *testing.T) {
 	want := contents(clean)
 	for name, v := range map[string]fault.Verdict{"lost": fault.Lose, "landed": fault.Land, "busy": fault.Busy, "slow": fault.Slow, "truncated": fault.Truncate} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // most of it is waiting before another try
 			w := crashWorld(t)
 			broken := 0
 			script := fault.With(func(n int, what string) fault.Verdict {

@@ -28,7 +28,7 @@ func TestSimulation(t *testing.T) {
 		w.run(t, n, true)
 		return
 	}
-	seeds := uint64(150)
+	seeds := uint64(500)
 	if n, err := strconv.ParseUint(os.Getenv("EARSHOT_SEEDS"), 10, 64); err == nil {
 		seeds = n
 	} else if testing.Short() {

@@ -526,6 +526,7 @@ func TestTheLogUnderFire(t *testing.T) {
 	}
 	for _, engine := range engines {
 		t.Run(engine, func(t *testing.T) {
+			t.Parallel() // most of it is waiting
 			if found := newBattle(t, "", engine).fight(kills()*3, 8); len(found) > 0 {
 				t.Errorf("%d findings:\n%s", len(found), strings.Join(found[:min(len(found), 20)], "\n"))
 			}
@@ -541,6 +542,7 @@ func TestTheFireWouldFindAFaultyLog(t *testing.T) {
 	// Whether a fault shows depends on where a kill happens to fall: the engines take turns until it does.
 	for control, restores := range map[string]int{"no-if-match": 4, "gate-at-sequenced": 4, "no-orphan-rule": 4, "random-ids": 4, "publish-before-commit": 0} {
 		t.Run(control, func(t *testing.T) {
+			t.Parallel()
 			for try := range 10 {
 				engine := engines[try%len(engines)]
 				if found := newBattle(t, control, engine).fight(16, restores); len(found) > 0 {

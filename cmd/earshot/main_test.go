@@ -12,6 +12,7 @@ import (
 
 	"earshot/audit"
 	"earshot/storage/embedded"
+	"earshot/storage/storagetest"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -33,6 +34,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(envMain) != "" {
 		os.Exit(run())
 	}
+	storagetest.InMemory()
 	testscript.Main(m, map[string]func(){"earshot": main})
 }
 

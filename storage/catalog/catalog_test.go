@@ -9,9 +9,11 @@ import (
 
 	"earshot/storage/catalog"
 	"earshot/storage/catalog/catalogtest"
+	"earshot/storage/storagetest"
 )
 
 func TestMain(m *testing.M) {
+	storagetest.InMemory()
 	code := m.Run()
 	catalogtest.StopPostgres()
 	os.Exit(code)

@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -34,6 +35,7 @@ func Main(m *testing.M, after ...func()) {
 		}
 		os.Exit(0)
 	}
+	InMemory()
 	code := m.Run()
 	for _, f := range after {
 		f()
@@ -44,6 +46,19 @@ func Main(m *testing.M, after ...func()) {
 		_ = os.RemoveAll(embeddedDir)
 	}
 	os.Exit(code)
+}
+
+// InMemory lets the folders of tests be in memory where there is room: most of the time of a test that makes a
+// catalog or a store goes into waiting for the disk. Benchmarks stay on the disk.
+func InMemory() {
+	for _, arg := range os.Args {
+		if strings.HasPrefix(arg, "-test.bench=") && arg != "-test.bench=" {
+			return
+		}
+	}
+	if dir := memory(); dir != "" && os.Getenv("TMPDIR") == "" {
+		_ = os.Setenv("TMPDIR", dir)
+	}
 }
 
 // The one embedded server of a test binary, since the gateway keeps globals.

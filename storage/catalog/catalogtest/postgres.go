@@ -144,6 +144,7 @@ func (p *Postgres) command(name string, args ...string) *exec.Cmd {
 // Start starts the server and waits until it answers.
 func (p *Postgres) Start() error {
 	p.cmd = p.command("postgres", "-D", p.data(), "-p", strconv.Itoa(p.Port), "-h", "127.0.0.1", "-k", p.dir,
+		"-c", "fsync=off", // a server that is killed leaves what it wrote with the system
 		"-c", "max_connections=100", "-c", "shared_buffers=64MB", "-c", "log_min_messages=fatal")
 	if err := p.cmd.Start(); err != nil {
 		return err

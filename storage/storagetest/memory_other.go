@@ -1,0 +1,5 @@
+//go:build !linux
+
+package storagetest
+
+func memory() string { return "" }
