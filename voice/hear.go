@@ -90,10 +90,14 @@ func NewListener(own ...*OwnWord) (*Listener, error) {
 	if err != nil {
 		return nil, err
 	}
+	judge, err := child.NewJudge(b.child)
+	if err != nil {
+		return nil, fmt.Errorf("loading the built-in networks: %w", err)
+	}
 	return &Listener{
 		tuning: b.tuning, analysis: sound.NewAnalysis(), own: own,
 		detector: wake.NewDetector(b.tuning.Words, b.wake...),
-		judge:    child.NewJudge(b.timed, b.pooled, b.tuning.Scaling),
+		judge:    judge,
 	}, nil
 }
 

@@ -68,7 +68,7 @@ func isSpeech(a *sound.Analysis, s child.Stretch) bool {
 func (l *Listener) segment(s child.Stretch, span earshot.Span) Segment {
 	out := Segment{Span: span}
 	if parts, ok := l.judge.Score(l.analysis, s.From, s.To); ok {
-		out.Known, out.logit = true, parts.Mean()
+		out.Known, out.logit = true, parts.Logit()
 	}
 	out.Voice = l.tuning.Segment.judge(out.Voice)
 	return out
@@ -83,7 +83,7 @@ func (l *Listener) whole(h *Heard) {
 	first, last := h.Segments[0].Span.Start, h.Segments[len(h.Segments)-1].Span.End
 	parts, ok := l.judge.Score(l.analysis, int(first/frameTime(1)), int(last/frameTime(1)))
 	if ok {
-		h.Voice.Known, h.Voice.logit = true, parts.Mean()
+		h.Voice.Known, h.Voice.logit = true, parts.Logit()
 	}
 }
 

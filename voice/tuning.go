@@ -13,6 +13,7 @@ import (
 
 	"earshot/voice/internal/child"
 	"earshot/voice/internal/net"
+	"earshot/voice/internal/trees"
 	"earshot/voice/internal/wake"
 )
 
@@ -104,8 +105,9 @@ func (l *Listener) PoolVoices(heard ...Heard) Voice {
 
 // built is the embedded networks with their tuning.
 type built struct {
-	tuning              tuning
-	wake, timed, pooled []*net.Model
+	tuning tuning
+	wake   []*net.Model
+	child  child.Models
 }
 
 func load() (built, error) {
@@ -127,6 +129,12 @@ func load() (built, error) {
 		if err != nil {
 			return b, fmt.Errorf("loading the built-in networks: %w", err)
 		}
+		if strings.HasPrefix(name, "models/child-trees-") {
+			if b.child.Trees, err = trees.Decode(text); err != nil {
+				return b, fmt.Errorf("loading %s: %w", name, err)
+			}
+			continue
+		}
 		m, err := net.Decode(text)
 		if err != nil {
 			return b, fmt.Errorf("loading %s: %w", name, err)
@@ -136,11 +144,12 @@ func load() (built, error) {
 			b.wake = append(b.wake, m)
 			figures.Write(text)
 		case strings.HasPrefix(name, "models/child-timed-"):
-			b.timed = append(b.timed, m)
+			b.child.Timed = append(b.child.Timed, m)
 		case strings.HasPrefix(name, "models/child-pooled-"):
-			b.pooled = append(b.pooled, m)
+			b.child.Pooled = append(b.child.Pooled, m)
 		}
 	}
+	b.child.Scaling = b.tuning.Scaling
 	b.tuning.Figures = hex.EncodeToString(figures.Sum(nil)[:4])
 	return b, nil
 }

@@ -11,7 +11,7 @@ import (
 // stretch.
 const (
 	Inputs  = sound.Bands + 3
-	Pooled  = 81
+	Pooled  = 189
 	cepstra = 20
 )
 
@@ -110,8 +110,9 @@ func (f *features) timed(a *sound.Analysis, logs []float32, from, to int) ([]flo
 	return f.series, f.mask
 }
 
-// pool computes the 81 figures of a stretch: spread of cepstra (19) and of their slopes (13), pitch
-// (16), resonances (16), tilt (9), fricatives (8).
+// pool computes the figures of a stretch: spread of cepstra (19) and of their slopes (13), pitch
+// (16), resonances (16), tilt (9), fricatives (8), contrasts (32), density of resonances (30), rhythm
+// (7), effort (35) and firmness of the voice (4).
 func (f *features) pool(a *sound.Analysis, logs []float32, from, to int) []float32 {
 	n := to - from
 	f.ceps = sized(f.ceps, n*cepstra)
@@ -141,7 +142,13 @@ func (f *features) pool(a *sound.Analysis, logs []float32, from, to int) []float
 	out = f.pitch(a, from, to, out)
 	out = f.resonances(a, from, to, out)
 	out = f.tilt(a, logs, from, n, out)
-	return f.fricatives(a, logs, from, n, out)
+	out = f.fricatives(a, logs, from, n, out)
+	s := stretch{a, logs, from, n}
+	out = f.contrasts(s, out)
+	out = f.density(s, out)
+	out = f.rhythm(s, out)
+	out = f.effort(s, out)
+	return f.firmness(s, out)
 }
 
 // spread is the standard deviation of a figure over the voiced frames.

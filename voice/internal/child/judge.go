@@ -1,11 +1,13 @@
 package child
 
 import (
+	"fmt"
 	"math"
 	"slices"
 
 	"earshot/voice/internal/net"
 	"earshot/voice/internal/sound"
+	"earshot/voice/internal/trees"
 )
 
 // Scaling brings the pooled figures to mean 0 and spread 1.
@@ -20,32 +22,66 @@ func (s Scaling) apply(x, out []float32) {
 	}
 }
 
+// Models are all that a judge needs: networks over time; networks over the pooled figures, with the
+// scaling of these; and trees over the same figures.
+type Models struct {
+	Timed, Pooled []*net.Model
+	Trees         *trees.Forest
+	Scaling       Scaling
+}
+
+// Check reports whether the parts fit each other.
+func (m Models) Check() error {
+	if len(m.Timed) == 0 || len(m.Pooled) == 0 || m.Trees == nil {
+		return fmt.Errorf("judging voices: %d networks over time, %d over figures, trees: %t: each is needed", len(m.Timed), len(m.Pooled), m.Trees != nil)
+	}
+	if m.Trees.Width != Pooled || len(m.Scaling.Mean) != Pooled || len(m.Scaling.Spread) != Pooled {
+		return fmt.Errorf("judging voices: trees over %d figures, means of %d, spreads of %d, want %d", m.Trees.Width, len(m.Scaling.Mean), len(m.Scaling.Spread), Pooled)
+	}
+	for kind, in := range map[int][]*net.Model{Inputs: m.Timed, Pooled: m.Pooled} {
+		for _, n := range in {
+			if n.Ops[0].In != kind {
+				return fmt.Errorf("judging voices: a network over %d figures, want %d", n.Ops[0].In, kind)
+			}
+		}
+	}
+	return nil
+}
+
 // Judge scores stretches of speech. One Judge serves one goroutine.
 type Judge struct {
 	timed   []*net.Runner
 	pooled  []*net.Runner
+	forest  *trees.Forest
 	scaling Scaling
 	f       *features
 	scaled  [Pooled]float32
 }
 
-// NewJudge makes a judge of networks over time and of networks over the pooled figures.
-func NewJudge(timed, pooled []*net.Model, scaling Scaling) *Judge {
-	j := &Judge{scaling: scaling, f: newFeatures()}
-	for _, m := range timed {
-		j.timed = append(j.timed, net.NewRunner(m))
+// NewJudge makes a judge of models that fit each other.
+func NewJudge(m Models) (*Judge, error) {
+	if err := m.Check(); err != nil {
+		return nil, err
 	}
-	for _, m := range pooled {
-		j.pooled = append(j.pooled, net.NewRunner(m))
+	j := &Judge{scaling: m.Scaling, forest: m.Trees, f: newFeatures()}
+	for _, n := range m.Timed {
+		j.timed = append(j.timed, net.NewRunner(n))
 	}
-	return j
+	for _, n := range m.Pooled {
+		j.pooled = append(j.pooled, net.NewRunner(n))
+	}
+	return j, nil
 }
 
-// Parts are the scores of the two kinds of network, as logits.
-type Parts struct{ Timed, Pooled float64 }
+// Parts are the scores of the networks over time, of those over figures, and of the trees, as logits.
+type Parts struct{ Timed, Nets, Trees float64 }
 
-// Mean is the score of both together.
-func (p Parts) Mean() float64 { return (p.Timed + p.Pooled) / 2 }
+// Pooled is the evidence of all that looks at pooled figures.
+func (p Parts) Pooled() float64 { return p.Nets + p.Trees }
+
+// Logit is the score of all together, in which the three count alike. Its scale is that of the
+// calibration.
+func (p Parts) Logit() float64 { return (p.Timed + p.Pooled()) / 2 }
 
 // Score judges the frames from to to of an analysis. Not ok: there is too little voice to judge.
 func (j *Judge) Score(a *sound.Analysis, from, to int) (p Parts, ok bool) {
@@ -64,10 +100,12 @@ func (j *Judge) Score(a *sound.Analysis, from, to int) (p Parts, ok bool) {
 		y, _ := r.Run(x, to-from, mask)
 		p.Timed += bounded(y[0]) / float64(len(j.timed))
 	}
-	j.scaling.apply(j.f.pool(a, logs, from, to), j.scaled[:])
+	figures := j.f.pool(a, logs, from, to)
+	p.Trees = bounded(j.forest.Logit(figures))
+	j.scaling.apply(figures, j.scaled[:])
 	for _, r := range j.pooled {
 		y, _ := r.Run(j.scaled[:], 1, nil)
-		p.Pooled += bounded(y[0]) / float64(len(j.pooled))
+		p.Nets += bounded(y[0]) / float64(len(j.pooled))
 	}
 	return p, true
 }

@@ -3,11 +3,15 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"earshot/voice/internal/child"
@@ -26,14 +30,15 @@ type scored struct {
 	Length  int     `json:"length"` // frames
 	File    int     `json:"file"`
 	Timed   float64 `json:"timed"`
-	Pooled  float64 `json:"pooled"`
+	Pooled  float64 `json:"pooled"` // networks and trees over figures together
+	Nets    float64 `json:"nets"`
+	Trees   float64 `json:"trees"`
 }
 
 const (
-	folds       = 5
-	childNets   = 2
-	pooledNets  = 5
-	childCopies = 3 // damaged versions of each recording in training
+	folds      = 5
+	childNets  = 1
+	pooledNets = 4
 )
 
 // fold is the part of a speaker in the cross-validation.
@@ -48,173 +53,183 @@ func speakerOrder(all []sentence) map[string]int {
 	return order
 }
 
-// analysed makes the samples of one recording: itself and damaged versions.
-func analysed(s sentence, babble []float32, a *sound.Analysis, r *rand.Rand) []child.Sample {
-	var out []child.Sample
-	for k := range childCopies + 1 {
-		pcm := s.pcm
-		if k > 0 {
-			pcm = randomDamage(pcm, babble, r)
-		}
-		a.Run(pcm)
-		out = append(out, child.Sample{Analysis: a.Copy(), Child: s.child(), Woman: s.gender == "f", Speaker: s.speaker})
-	}
-	return out
-}
-
-func randomDamage(x, babble []float32, r *rand.Rand) []float32 {
-	if r.Float64() < 0.5 {
-		x = sound.Colour(x, 8, r)
-	}
-	if r.Float64() < 0.4 {
-		x = sound.Reverb(x, 0.2+0.5*r.Float64(), 8*r.Float64(), r)
-	}
-	if r.Float64() < 0.25 {
-		x = sound.Telephone(x)
-	}
-	if r.Float64() < 0.8 {
-		x = sound.AddNoise(x, someNoise(len(x), babble, r), 3+27*r.Float64())
-	}
-	return gained(x, -20+30*r.Float64())
-}
-
-// someNoise is pink, white, brown or the babble of five voices.
-func someNoise(n int, babble []float32, r *rand.Rand) []float32 {
-	kind := r.IntN(4)
-	if kind < 3 {
-		return sound.Noise(n, float64(kind), r)
-	}
-	out := make([]float32, n)
-	for range 5 {
-		from := r.IntN(len(babble) - n)
-		loud := float32(sound.Loudness(babble[from:from+n])) + 1e-4
-		for i := range out {
-			out[i] += babble[from+i] / loud
-		}
-	}
-	return out
-}
-
-// teachChild cross-validates over speakers, writes the scores, then trains on all speakers.
+// teachChild cross-validates over speakers, writes the scores, then trains on all speakers. Folds are
+// taught side by side, as many as there are processors.
 func teachChild(ctx context.Context, root, out, scores string, steps int, only int) error {
 	sentences, err := loadSentences(root)
 	if err != nil {
 		return err
 	}
-	order := speakerOrder(sentences)
-	began := time.Now()
-	r := rand.New(rand.NewPCG(11, 12))
-	a := sound.NewAnalysis()
-	samples := make([][]child.Sample, len(sentences))
-	var babble []float32
-	for i, s := range sentences {
-		if i%5 == 0 && s.age >= 18 {
-			babble = append(babble, s.pcm...)
-		}
-	}
-	for i, s := range sentences {
-		if !s.suspect && !s.teen() {
-			samples[i] = analysed(s, babble, a, r)
-		}
-	}
-	fmt.Fprintf(os.Stderr, "analysed in %.0f s\n", time.Since(began).Seconds())
+	c := childCourse{sentences: sentences, order: speakerOrder(sentences), babble: babbleOf(sentences), steps: steps, began: time.Now()}
+	c.samples = analyseAll(sentences, c.babble)
+	c.say("analysed")
+	c.table = child.Tabulate(slices.Concat(c.samples...))
+	c.say("pooled")
+	var jobs []func() error
 	for k := range folds + 1 {
-		if only >= 0 && k != only {
-			continue
+		switch {
+		case only >= 0 && k != only:
+		case k == folds:
+			jobs = append(jobs, func() error { return c.all(ctx, out) })
+		default:
+			jobs = append(jobs, func() error { return c.fold(ctx, k, scores) })
 		}
-		var mine []child.Sample
-		for i, s := range sentences {
-			if k == folds || fold(s, order) != k {
-				mine = append(mine, samples[i]...)
+	}
+	return sideBySide(jobs)
+}
+
+// sideBySide does the jobs, at one time as many as there are processors.
+func sideBySide(jobs []func() error) error {
+	errs := make([]error, len(jobs))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(len(jobs), runtime.GOMAXPROCS(0)) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(jobs); i = int(next.Add(1)) - 1 {
+				errs[i] = jobs[i]()
 			}
-		}
-		timed, pooled, scaling, err := childNetworks(ctx, mine, steps, k)
-		if err != nil {
-			return err
-		}
-		if k == folds {
-			return writeChild(out, timed, pooled, scaling)
-		}
-		judge := child.NewJudge(timed, pooled, scaling)
-		var all []scored
-		for i, s := range sentences {
-			if fold(s, order) == k {
-				all = append(all, scoreSentence(judge, a, s, i, babble)...)
-			}
-		}
-		text, err := json.Marshal(all)
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(scores, fmt.Sprintf("child-%d.json", k)), text, 0o644); err != nil {
-			return err
-		}
-		fmt.Fprintf(os.Stderr, "fold %d done after %.0f s\n", k, time.Since(began).Seconds())
+		})
 	}
-	return nil
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
-func childNetworks(ctx context.Context, mine []child.Sample, steps, k int) (timed, pooled []*net.Model, scaling child.Scaling, err error) {
-	pooled, scaling, err = child.TeachPooled(ctx, mine, pooledNets)
-	if err != nil {
-		return nil, nil, scaling, err
-	}
-	for seed := range childNets {
-		sum := 0.0
-		m, err := child.TeachTimed(ctx, mine, child.Course{Steps: steps, Seed: uint64(100*k + seed), Progress: func(step int, loss float64) {
-			if sum += loss; step%200 == 199 {
-				fmt.Fprintf(os.Stderr, "fold %d network %d step %d loss %.4f\n", k, seed, step+1, sum/200)
-				sum = 0
-			}
-		}})
-		if err != nil {
-			return nil, nil, scaling, err
+// analyseAll makes the samples of each recording that is taught from.
+func analyseAll(sentences []sentence, babble []float32) [][]child.Sample {
+	out := make([][]child.Sample, len(sentences))
+	a := sound.NewAnalysis()
+	r, noise := rand.New(rand.NewPCG(11, 12)), rand.New(rand.NewPCG(13, 14))
+	for i, s := range sentences {
+		samples := analysed(s, babble, a, r, noise)
+		if !s.suspect && !s.teen() {
+			out[i] = samples
 		}
-		timed = append(timed, m)
-	}
-	return timed, pooled, scaling, nil
-}
-
-// damages are the conditions of the measurement.
-func damages() []string {
-	return []string{"clean", "noise10", "telephone", "colour", "reverb", "gain-20", "gain+12"}
-}
-
-func damaged(kind string, x, babble []float32, r *rand.Rand) []float32 {
-	switch kind {
-	case "noise10":
-		return sound.AddNoise(x, someNoise(len(x), babble, r), 10)
-	case "noise20":
-		return sound.AddNoise(x, someNoise(len(x), babble, r), 20)
-	case "telephone":
-		return sound.Telephone(x)
-	case "colour":
-		return sound.Colour(x, 8, r)
-	case "reverb":
-		return sound.Reverb(x, 0.45, 3, r)
-	case "gain-20":
-		return gained(x, -20)
-	case "gain+12":
-		return gained(x, 12)
-	}
-	return x
-}
-
-// gained is louder by db decibels, clipped and rounded to 16 bits.
-func gained(x []float32, db float64) []float32 {
-	g := float32(pow10(db / 20))
-	out := make([]float32, len(x))
-	for i, v := range x {
-		out[i] = float32(int32(max(-1, min(1, v*g))*32767)) / 32768
 	}
 	return out
 }
 
+// childCourse is what all folds share.
+type childCourse struct {
+	sentences []sentence
+	order     map[string]int
+	babble    []float32
+	samples   [][]child.Sample // by recording: itself, damaged, noisy
+	table     child.Table
+	steps     int
+	began     time.Time
+}
+
+func (c childCourse) say(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "%5.0f s  %s\n", time.Since(c.began).Seconds(), fmt.Sprintf(format, args...))
+}
+
+// teach trains on all speakers but those of a fold.
+func (c childCourse) teach(ctx context.Context, k int) (child.Models, error) {
+	var mine []child.Sample
+	for i, s := range c.sentences {
+		if all := c.samples[i]; len(all) > 0 && fold(s, c.order) != k {
+			mine = append(mine, all[:1+childCopies]...) // noise is drawn for each crop besides
+		}
+	}
+	m, err := child.TeachPooled(ctx, c.table.Only(func(speaker string) bool { return c.order[speaker]%folds != k }), pooledNets)
+	if err != nil {
+		return m, err
+	}
+	c.say("fold %d figures", k)
+	for seed := range childNets {
+		sum := 0.0
+		n, err := child.TeachTimed(ctx, mine, child.Course{Steps: c.steps, Seed: uint64(100*k + seed), Progress: func(step int, loss float64) {
+			if sum += loss; step%200 == 199 {
+				c.say("fold %d network %d step %d loss %.4f", k, seed, step+1, sum/200)
+				sum = 0
+			}
+		}})
+		if err != nil {
+			return m, err
+		}
+		m.Timed = append(m.Timed, n)
+	}
+	return m, nil
+}
+
+// fold trains without the speakers of fold k and writes their scores.
+func (c childCourse) fold(ctx context.Context, k int, scores string) error {
+	m, err := c.teach(ctx, k)
+	if err != nil {
+		return err
+	}
+	if m, err = asWritten(m); err != nil {
+		return err
+	}
+	judge, err := child.NewJudge(m)
+	if err != nil {
+		return err
+	}
+	a := sound.NewAnalysis()
+	var all []scored
+	for i, s := range c.sentences {
+		if fold(s, c.order) == k {
+			all = append(all, scoreSentence(judge, a, s, i, c.babble)...)
+		}
+	}
+	text, err := json.Marshal(all)
+	if err != nil {
+		return err
+	}
+	c.say("fold %d done", k)
+	return os.WriteFile(filepath.Join(scores, fmt.Sprintf("child-%d.json", k)), text, 0o644)
+}
+
+// asWritten gives the models with the rounding of their files: what is measured is what is embedded.
+func asWritten(m child.Models) (child.Models, error) {
+	for _, set := range [][]*net.Model{m.Timed, m.Pooled} {
+		for i := range set {
+			text, err := set[i].Encode()
+			if err != nil {
+				return m, err
+			}
+			if set[i], err = net.Decode(text); err != nil {
+				return m, err
+			}
+		}
+	}
+	return m, nil // the leaves of the trees are rounded already
+}
+
+// all trains on all speakers and writes the models.
+func (c childCourse) all(ctx context.Context, dir string) error {
+	m, err := c.teach(ctx, folds)
+	if err != nil {
+		return err
+	}
+	for kind, models := range map[string][]*net.Model{"timed": m.Timed, "pooled": m.Pooled} {
+		for i, n := range models {
+			text, err := n.Encode()
+			if err != nil {
+				return err
+			}
+			if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("child-%s-%d.net", kind, i+1)), text, 0o644); err != nil {
+				return err
+			}
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "child-trees-1.net"), m.Trees.Encode(), 0o644); err != nil {
+		return err
+	}
+	text, err := json.Marshal(m.Scaling)
+	if err != nil {
+		return err
+	}
+	c.say("all speakers done")
+	return os.WriteFile(filepath.Join(dir, "child-scaling.json"), append(text, '\n'), 0o644)
+}
+
+// scoreSentence judges a recording under each condition, and clean its windows too.
 func scoreSentence(judge *child.Judge, a *sound.Analysis, s sentence, file int, babble []float32) []scored {
 	var out []scored
 	add := func(damage string, frames, from, to int) {
 		if p, ok := judge.Score(a, from, to); ok {
-			out = append(out, scored{s.speaker, s.gender, s.age, s.suspect, damage, frames, to - from, file, p.Timed, p.Pooled})
+			out = append(out, scored{s.speaker, s.gender, s.age, s.suspect, damage, frames, to - from, file, p.Timed, p.Pooled(), p.Nets, p.Trees})
 		}
 	}
 	r := rand.New(rand.NewPCG(21, uint64(file)))
@@ -240,23 +255,4 @@ func scoreSentence(judge *child.Judge, a *sound.Analysis, s sentence, file int, 
 		}
 	}
 	return out
-}
-
-func writeChild(dir string, timed, pooled []*net.Model, scaling child.Scaling) error {
-	for kind, models := range map[string][]*net.Model{"timed": timed, "pooled": pooled} {
-		for i, m := range models {
-			text, err := m.Encode()
-			if err != nil {
-				return err
-			}
-			if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("child-%s-%d.net", kind, i+1)), text, 0o644); err != nil {
-				return err
-			}
-		}
-	}
-	text, err := json.Marshal(scaling)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(dir, "child-scaling.json"), append(text, '\n'), 0o644)
 }

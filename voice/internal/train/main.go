@@ -2,7 +2,7 @@
 // and measures them on speakers that they have not heard.
 //
 //	train [-data DIR] [-out DIR] [-scores DIR] [-seed N] [-steps N] [-fold N] [-versions N] [-choose] \
-//	    wake|child|own|tune|bounds|measure-wake [CONDITION...]|measure-child|measure-own
+//	    wake|child|own|tune|tune-child|bounds|measure-wake [CONDITION...]|measure-child|measure-own
 package main
 
 import (
@@ -56,12 +56,16 @@ func run(ctx context.Context, args []string) error {
 	case "bounds":
 		return tryBounds(*data, *out)
 	case "measure-child":
-		_, _, err := measureChild(*scores)
-		return err
+		if _, _, err := measureChild(*scores); err != nil {
+			return err
+		}
+		return measureChildParts(*scores)
+	case "tune-child":
+		return tuneChild(*out, *scores)
 	case "tune":
 		return tune(*data, *out, *scores, *versions)
 	default:
-		return errors.New("say what: wake, child, own, tune, bounds, measure-wake, measure-child or measure-own")
+		return errors.New("say what: wake, child, own, tune, tune-child, bounds, measure-wake, measure-child or measure-own")
 	}
 }
 
