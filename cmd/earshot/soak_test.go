@@ -121,13 +121,27 @@ func (s *soak) ingest(ctx context.Context) (n int) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for ; ctx.Err() == nil; n++ {
-		if _, err := s.bucket.Put(ctx, soakKey(n), clip, "audio/wav", nil, nil); err != nil && ctx.Err() == nil {
+		err := s.store(ctx, soakKey(n), clip)
+		if err != nil && ctx.Err() == nil {
 			s.t.Errorf("storing: %v", err)
 			return n
 		}
 		<-tick.C
 	}
 	return n
+}
+
+// store stores one, again where MinIO denies access: it does so now and then to a key in a folder that it is just
+// removing, since the last recording in it was deleted (once in 40 minutes).
+func (s *soak) store(ctx context.Context, key string, clip []byte) (err error) {
+	for range 5 {
+		if _, err = s.bucket.Put(ctx, key, clip, "audio/wav", nil, nil); err == nil || ctx.Err() != nil {
+			return err
+		}
+		s.t.Logf("storing is tried again: %v", err)
+		time.Sleep(200 * time.Millisecond)
+	}
+	return err
 }
 
 func soakKey(n int) string {
