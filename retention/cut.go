@@ -34,12 +34,7 @@ func (l *lister) cut(ctx context.Context, rg catalog.Range) (string, error) {
 		if !slices.ContainsFunc(left, func(x catalog.Range) bool { return x.Begins == rg.Begins }) {
 			return false, errListed
 		}
-		// Most places have nothing beyond: that one key is there is asked first, since a page costs the
-		// store as much as listing it.
-		next, err := l.b.Beyond(ctx, l.scope.Prefix, at, 1)
-		if err == nil && next != "" && (high == "" || next <= high) {
-			next, err = l.b.Beyond(ctx, l.scope.Prefix, at, scanPage)
-		}
+		next, err := l.b.Beyond(ctx, l.scope.Prefix, at, scanPage)
 		return next != "" && (high == "" || next <= high), err
 	}
 	at, err := l.cutFolder(ctx, rg.After, high, much)

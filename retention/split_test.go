@@ -85,7 +85,7 @@ func TestALongListIsSplit(t *testing.T) {
 	for _, c := range []struct {
 		keys  int
 		split bool
-	}{{9000, false}, {150_000, true}} {
+	}{{9000, false}, {100_000, true}} {
 		s := w.prepare(t, uint64(c.keys), false)
 		synctest.Test(t, func(t *testing.T) {
 			s.begin(t)
