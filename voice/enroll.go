@@ -46,7 +46,7 @@ func Enroll(ctx context.Context, name string, examples []Example, opts EnrollOpt
 		return nil, fmt.Errorf("enrolling %q: %w", name, err)
 	}
 	w.Card.Speakers = len(order)
-	w.Word = wake.Word{Name: name, Window: max(5, length*7/10/wake.Step), Found: b.tuning.Own.Found, Uncertain: b.tuning.Own.Uncertain}
+	w.Word = wake.Word{Name: name, Window: max(5, length/2/wake.Step), Found: b.tuning.Own.Found, Uncertain: b.tuning.Own.Uncertain}
 	spoken := 0
 	for _, s := range opts.Speech {
 		spoken += len(s)

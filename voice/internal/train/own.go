@@ -226,8 +226,8 @@ func measureOwn(ctx context.Context, root, scores string, versions int, choose b
 	made := composites(nets.words, only(nets.sentences, part), 2, nets.test, 7)
 	var negative, other, positive []heardSet
 	for i, kind := range ownConditions() {
-		negative = append(negative, hearAll(without(only(nets.sentences, "threshold"), versions/2, uint64(i)), kind, babble))
-		other = append(other, hearAll(without(only(nets.sentences, "test"), versions/4, uint64(50+i)), kind, babble))
+		negative = append(negative, hearAll(without(only(nets.sentences, "threshold"), versions, uint64(i)), kind, babble))
+		other = append(other, hearAll(without(only(nets.sentences, "test"), max(1, versions/2), uint64(50+i)), kind, babble))
 		positive = append(positive, hearAll(made, kind, babble))
 	}
 	for _, k := range takes {

@@ -13,8 +13,8 @@ const Step = 2
 // Word is one of the words that a network knows.
 type Word struct {
 	Name string `json:"name"`
-	// Window is about 70 % of the word's usual length, in steps of 20 ms. The score is the best
-	// mean of the word's probability over a window.
+	// Window is half of the word's usual length, in steps of 20 ms. The score is the best mean of the
+	// word's probability over a window.
 	Window int `json:"window"`
 	// From Found on a score means found, from Uncertain on uncertain. 0 to 1.
 	Found     float32 `json:"found"`
@@ -190,7 +190,7 @@ func (d *Detector) Hits() []Hit {
 				break
 			}
 			all = append(all, d.hit(w, at))
-			n := d.Words[w].Window * 3 / 2
+			n := d.Words[w].Window * 2
 			for s := max(0, at-n); s < min(len(d.means), at+n+1); s++ {
 				d.means[s] = -1
 			}
@@ -248,13 +248,13 @@ func (d *Detector) smooth(word int) {
 
 // Bounds says where a word begins and ends.
 type Bounds struct {
-	Report float32 // of the mean over the word's window: where the word is
+	Report float32 // of the mean over most of the word: where it is
 	Erase  float32 // of the local peak: where it may be
 	Bridge int     // steps of less probability within a word
 }
 
 // usual bounds, chosen on clusters of the training part that the networks had not heard. Half of the peak
-// instead of the mean over the window puts boundaries within a word of which a part is doubted; to move
+// instead of the mean puts boundaries within a word of which a part is doubted; to move
 // them on to the next valley of energy made them worse.
 func usual() Bounds { return Bounds{Report: 0.5, Erase: 0.15, Bridge: 6} }
 
@@ -262,7 +262,7 @@ func usual() Bounds { return Bounds{Report: 0.5, Erase: 0.15, Bridge: 6} }
 func (d *Detector) hit(word, at int) Hit {
 	steps := len(d.prob) / d.width
 	q := func(s int) float32 { return d.prob[s*d.width+word+1] }
-	n := max(1, d.Words[word].Window)
+	n := max(1, d.Words[word].Window*7/5) // most of the word
 	seed, sum, count := at, float32(0), float32(0)
 	for s := max(0, at-n/2); s < min(steps, at+n/2+1); s++ {
 		if q(s) > q(seed) {
