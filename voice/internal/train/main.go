@@ -35,7 +35,7 @@ func run(ctx context.Context, args []string) error {
 	steps := fs.Int("steps", 2400, "steps of training")
 	scores := fs.String("scores", ".cache", "where the scores of the cross-validation go")
 	only := fs.Int("fold", -1, "one fold only; 5 is the network of all speakers")
-	versions := fs.Int("versions", 16, "versions of each sentence without the words: 16 make two hours of the threshold speakers under each condition; false alarms are counted on half as many")
+	versions := fs.Int("versions", 16, "versions of each sentence without the words: 16 make four and a half hours of the threshold speakers under each condition; false alarms are counted on half as many")
 	count := fs.Int("takes", 0, "own words from this number of takes only")
 	choose := fs.Bool("choose", false, "train without a quarter of the training clusters, or measure on them: for choosing a recipe")
 	all := fs.Bool("all", false, "train on all speakers, those for the test too: nothing can be measured then")
