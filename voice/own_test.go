@@ -123,6 +123,17 @@ func TestEnoughClipsTeachANetwork(t *testing.T) {
 	if _, err := voice.ImportWord(text); err != nil {
 		t.Error(err)
 	}
+	w.Format, w.Network, w.Networks = "earshot-word/2", w.Networks[0], nil
+	if text, err = w.Export(); err != nil {
+		t.Fatal(err)
+	}
+	old, err := voice.ImportWord(text)
+	if err != nil {
+		t.Fatalf("a word of the format before: %v", err)
+	}
+	if e, err := old.Evaluate(t.Context(), [][]float32{clips[0].PCM}, nil); err != nil || e.With != 1 {
+		t.Errorf("%+v, %v", e, err)
+	}
 }
 
 func TestEnrollingNeedsAWord(t *testing.T) {

@@ -52,7 +52,7 @@ is taught here, which takes minutes. Policies know the word from the next plan o
 	c.Flags().BoolVar(&o.byFolder, "by-folder", false, "all files of a folder are one speaker's")
 	c.Flags().BoolVar(&o.force, "force", false, "replace a word of that name")
 	c.Flags().Uint64Var(&o.seed, "seed", 1, "seed of teaching: the same files and seed give the same word")
-	c.Flags().IntVar(&o.steps, "steps", 0, "steps of teaching a network; default 900")
+	c.Flags().IntVar(&o.steps, "steps", 0, "steps of teaching each of two networks; default 300")
 	return c
 }
 

@@ -18,7 +18,7 @@ func openFLAC(r io.Reader) (*source, error) {
 	info := stream.Info
 	var out []float32
 	heard, sum := uint64(0), md5.New()
-	return &source{rate: int(info.SampleRate), channels: int(info.NChannels), read: func() ([]float32, error) {
+	return &source{rate: int(info.SampleRate), channels: int(info.NChannels), samples: int64(info.NSamples), read: func() ([]float32, error) {
 		frame, err := stream.ParseNext()
 		if errors.Is(err, io.EOF) {
 			switch {

@@ -41,7 +41,7 @@ func openMP3(src io.ReaderAt, size, start int64) (*source, error) {
 	}
 	raw, out := make([]byte, 4*4096), make([]float32, 0, 4096)
 	at := int64(0)
-	return &source{rate: s.like.rate, channels: 1, read: func() ([]float32, error) {
+	return &source{rate: s.like.rate, channels: 1, samples: max(0, end-lead), read: func() ([]float32, error) {
 		if at >= end {
 			if l.muted > s.frames/100 {
 				return nil, unheard("MPEG that is damaged: %d of %d frames need what is not there", l.muted, s.frames)

@@ -122,7 +122,14 @@ func openOgg(src io.ReaderAt, size int64) (*source, error) {
 	}
 	switch {
 	case bytes.HasPrefix(first, []byte("OpusHead")):
-		return openOpus(p, bytes.Clone(first))
+		s, err := openOpus(p, bytes.Clone(first))
+		if err != nil {
+			return nil, err
+		}
+		s.count = func(most int64) (int64, error) {
+			return countOpus(&packets{r: io.NewSectionReader(src, 0, size)}, most)
+		}
+		return s, nil
 	case bytes.HasPrefix(first, []byte("\x7fFLAC")) && len(first) > 13:
 		// The mapping's header, then native FLAC packet by packet (FLAC in Ogg, section 2).
 		return openFLAC(&joined{p: p, buf: bytes.Clone(first[9:])})
@@ -200,6 +207,23 @@ func openOpus(p *packets, head []byte) (*source, error) {
 		}
 		return out, nil
 	}}, nil
+}
+
+// countOpus adds up what all packets stand for: the positions of pages are only what somebody wrote.
+// What makes no sense is left to the decoder to say.
+func countOpus(p *packets, most int64) (samples int64, err error) {
+	for n := 0; samples <= most; n++ {
+		packet, err := p.next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return samples, nil
+		case err != nil:
+			return 0, err
+		case n > 1: // OpusHead and OpusTags
+			samples += int64(opusSamples(packet))
+		}
+	}
+	return samples, nil
 }
 
 // opusSamples is how many samples at 48 kHz a packet stands for (RFC 6716, section 3.1); 0 where it is

@@ -21,9 +21,13 @@ func unheard(format string, args ...any) error {
 	return fmt.Errorf(format+": %w", append(args, ErrUnheard)...)
 }
 
-// Source is sound as a decoder gives it, in blocks of interleaved samples from -1 to 1.
+// source is sound as a decoder gives it, in blocks of interleaved samples from -1 to 1.
 type source struct {
 	rate, channels int
+	// samples of each channel, as headers tell them before anything is decoded; 0 where they do not.
+	samples int64
+	// count, if set, tells them by a walk over the packets, which ends where there are more than most.
+	count func(most int64) (int64, error)
 	// read gives the next block, io.EOF behind the last. The block is the source's own.
 	read func() ([]float32, error)
 }
@@ -31,18 +35,22 @@ type source struct {
 // Decode decodes a recording and hands it to sink in blocks of samples at [Rate]; a block is valid
 // until sink returns. It ends with sink's error, ctx's, or [ErrUnheard].
 func Decode(ctx context.Context, src io.ReaderAt, size int64, sink func([]float32) error) (err error) {
-	defer func() {
-		if r := recover(); r != nil { // decoders that are not ours meet bytes that strangers made
-			err = unheard("the decoder panics")
-		}
-	}()
+	defer noPanic(&err)
 	s, err := open(src, size)
 	if err != nil {
 		return err
 	}
-	if s.rate < 2000 || s.rate > 768000 || s.channels < 1 || s.channels > 64 {
-		return unheard("%d Hz and %d channels", s.rate, s.channels)
+	return s.decode(ctx, sink)
+}
+
+// noPanic makes an error of a panic: decoders that are not ours meet bytes that strangers made.
+func noPanic(err *error) {
+	if r := recover(); r != nil {
+		*err = unheard("the decoder panics")
 	}
+}
+
+func (s *source) decode(ctx context.Context, sink func([]float32) error) error {
 	r := newResampler(s.rate, Rate)
 	var mono []float32
 	var apart, together float64 // the power of the channels, and that of their mean
@@ -76,13 +84,44 @@ func Decode(ctx context.Context, src io.ReaderAt, size int64, sink func([]float3
 var errEnough = errors.New("enough")
 
 // All decodes a recording of at most `most` from the first sample on. A longer one is [ErrUnheard]:
-// half an answer would be taken for a whole one.
-func All(ctx context.Context, src io.ReaderAt, size int64, most time.Duration) ([]float32, error) {
-	limit := int(most * Rate / time.Second)
-	var out []float32
-	err := Decode(ctx, src, size, func(b []float32) error {
-		if len(out)+len(b) > limit {
-			return unheard("longer than %s", most)
+// half an answer would be taken for a whole one. It is given up by what headers say of its length, and
+// otherwise before any of it is kept.
+func All(ctx context.Context, src io.ReaderAt, size int64, most time.Duration) (out []float32, err error) {
+	defer noPanic(&err)
+	limit := int64(most / (time.Second / Rate))
+	tooLong := unheard("longer than %s", most)
+	s, err := open(src, size)
+	if err != nil {
+		return nil, err
+	}
+	samples := s.samples
+	if s.count != nil {
+		if samples, err = s.count((limit/Rate + 1) * int64(s.rate)); err != nil {
+			return nil, err
+		}
+	}
+	long := samples / int64(s.rate) * Rate // in whole seconds, so that nothing overflows
+	if samples == 0 {
+		err := s.decode(ctx, func(b []float32) error {
+			if long += int64(len(b)); long > limit {
+				return tooLong
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		if s, err = open(src, size); err != nil {
+			return nil, err
+		}
+	}
+	if long > limit {
+		return nil, tooLong
+	}
+	out = make([]float32, 0, min(limit, long+Rate)) // a slice that grows takes several times as much
+	err = s.decode(ctx, func(b []float32) error {
+		if int64(len(out)+len(b)) > limit {
+			return tooLong
 		}
 		out = append(out, b...)
 		return nil
@@ -134,8 +173,17 @@ func mix(out, block []float32, channels int) []float32 {
 	return out
 }
 
-// open tells the coding by its first bytes, as package redact does.
+// open opens what can be listened to.
 func open(src io.ReaderAt, size int64) (*source, error) {
+	s, err := openCoding(src, size)
+	if err == nil && (s.rate < 2000 || s.rate > 768000 || s.channels < 1 || s.channels > 64) {
+		err = unheard("%d Hz and %d channels", s.rate, s.channels)
+	}
+	return s, err
+}
+
+// openCoding tells the coding by its first bytes, as package redact does.
+func openCoding(src io.ReaderAt, size int64) (*source, error) {
 	head := make([]byte, min(size, 4096))
 	if n, err := src.ReadAt(head, 0); n < len(head) && err != nil {
 		return nil, fmt.Errorf("reading the recording: %w", err)

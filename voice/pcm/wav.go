@@ -40,7 +40,7 @@ func openWAV(src io.ReaderAt, size int64) (*source, error) {
 	}
 	data := io.NewSectionReader(src, w.at, w.length)
 	buf := make([]byte, max(1, 16384/frame)*frame)
-	return &source{rate: w.rate, channels: w.channels, read: func() ([]float32, error) {
+	return &source{rate: w.rate, channels: w.channels, samples: w.length / int64(frame) * w.inFrame(), read: func() ([]float32, error) {
 		n, err := io.ReadFull(data, buf)
 		if n == 0 || n < frame && w.tag != tagIMA && w.tag != tagMSADPCM {
 			return nil, io.EOF
@@ -178,6 +178,23 @@ func (w *wav) decoder() (func([]byte) []float32, int, error) {
 		return w.blocks(w.ms), w.block, nil
 	}
 	return nil, 0, unheard("WAV format %#x with %d bits in %d bytes", w.tag, w.bits, width)
+}
+
+// inFrame is how many samples of a channel stand in a frame, or at most in a block of ADPCM.
+func (w *wav) inFrame() int64 {
+	hold := 1
+	switch w.tag {
+	case tagIMA:
+		hold += 2 * (w.block - 4*w.channels) / w.channels
+	case tagMSADPCM:
+		hold += 2*(w.block-7*w.channels)/w.channels + 1
+	default:
+		return 1
+	}
+	if w.samplesPerBlock > 0 {
+		hold = min(hold, w.samplesPerBlock)
+	}
+	return int64(hold)
 }
 
 // integer is a sample of any width: containers are filled from the top.

@@ -93,9 +93,11 @@ func Filter(x, taps []float32) []float32 {
 	side := len(taps) / 2
 	out := make([]float32, len(x))
 	for i := range out {
+		first, last := max(0, side-i), min(len(taps), len(x)+side-i)
 		sum := float32(0)
-		for k := max(0, side-i); k < len(taps) && i+k-side < len(x); k++ {
-			sum += taps[k] * x[i+k-side]
+		part := x[i+first-side:]
+		for k, w := range taps[first:max(first, last)] {
+			sum += w * part[k]
 		}
 		out[i] = sum
 	}
@@ -115,11 +117,15 @@ func Curve(hertz, gain []float64) []float32 {
 		return math.Pow(10, (gain[i-1]+(gain[i]-gain[i-1])*min(1, max(0, x)))/20)
 	}
 	const grid = 512
+	var gains [grid]float64
+	for j := range gains {
+		gains[j] = at((float64(j) + 0.5) / grid * Rate / 2)
+	}
 	for k := range taps {
 		sum := 0.0
-		for j := range grid {
+		for j, g := range gains {
 			f := (float64(j) + 0.5) / grid * Rate / 2
-			sum += at(f) * math.Cos(2*math.Pi*f/Rate*float64(k-n/2))
+			sum += g * math.Cos(2*math.Pi*f/Rate*float64(k-n/2))
 		}
 		taps[k] = float32(sum/grid) * float32(0.54+0.46*math.Cos(math.Pi*float64(k-n/2)/(n/2)))
 	}

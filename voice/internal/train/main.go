@@ -1,7 +1,7 @@
 // Command train rebuilds the embedded networks of package voice from recordings, with fixed seeds,
 // and measures them on speakers that they have not heard.
 //
-//	train [-data DIR] [-out DIR] [-scores DIR] [-seed N] [-steps N] [-fold N] [-versions N] [-choose] \
+//	train [-data DIR] [-out DIR] [-scores DIR] [-seed N] [-steps N] [-fold N] [-versions N] [-takes N] [-choose] \
 //	    wake|child|own|tune|tune-child|bounds|measure-wake [CONDITION...]|measure-child|measure-own
 package main
 
@@ -35,11 +35,16 @@ func run(ctx context.Context, args []string) error {
 	steps := fs.Int("steps", 2400, "steps of training")
 	scores := fs.String("scores", ".cache", "where the scores of the cross-validation go")
 	only := fs.Int("fold", -1, "one fold only; 5 is the network of all speakers")
-	versions := fs.Int("versions", 12, "versions of each sentence without the words")
+	versions := fs.Int("versions", 16, "versions of each sentence without the words: 16 make four and a half hours of the threshold speakers under each condition; false alarms are counted on half as many")
+	count := fs.Int("takes", 0, "own words from this number of takes only")
 	choose := fs.Bool("choose", false, "train without a quarter of the training clusters, or measure on them: for choosing a recipe")
 	all := fs.Bool("all", false, "train on all speakers, those for the test too: nothing can be measured then")
 	if err := fs.Parse(args); err != nil {
 		return err
+	}
+	takes := fewTakes()
+	if *count > 0 {
+		takes = []int{*count}
 	}
 	switch fs.Arg(0) {
 	case "wake":
@@ -47,12 +52,12 @@ func run(ctx context.Context, args []string) error {
 	case "child":
 		return teachChild(ctx, *data, *out, *scores, *steps, *only)
 	case "own":
-		_, err := teachOwn(ctx, *data, *scores)
+		_, err := teachOwn(ctx, *data, *scores, *choose, takes)
 		return err
 	case "measure-wake":
 		return measureWake(*data, *out, *versions, *choose, fs.Args()[1:])
 	case "measure-own":
-		return measureOwn(ctx, *data, *scores, *versions)
+		return measureOwn(ctx, *data, *scores, *versions, *choose, takes)
 	case "bounds":
 		return tryBounds(*data, *out)
 	case "measure-child":

@@ -16,6 +16,22 @@ type mixture struct {
 	cluster       string // of the word's speaker, or the speaker of the sentence
 	onset, offset int    // frames
 	pcm           []float32
+	again         variant
+}
+
+// variant is a sentence heard again: at another speed, of another colour. It is made when it is heard, for
+// hours of them would not fit into memory.
+type variant struct {
+	speed float64 // 0: as it was said
+	seed  uint64
+}
+
+// sound is the recording.
+func (m mixture) sound() []float32 {
+	if m.again.speed == 0 {
+		return m.pcm
+	}
+	return sound.Colour(sound.Speed(m.pcm, m.again.speed), 6, rand.New(rand.NewPCG(m.again.seed, 34)))
 }
 
 // composite is speech, pause, wake word, pause, speech, as a device would record it.
@@ -71,12 +87,11 @@ func without(speech []sentence, versions int, seed uint64) []mixture {
 	var out []mixture
 	for v := range versions {
 		for _, s := range speech {
-			x := s.pcm
+			m := mixture{cluster: s.speaker, pcm: s.pcm}
 			if v > 0 {
-				x = sound.Speed(x, 0.88+0.24*r.Float64())
-				x = sound.Colour(x, 6, r)
+				m.again = variant{0.88 + 0.24*r.Float64(), r.Uint64()}
 			}
-			out = append(out, mixture{cluster: s.speaker, pcm: x})
+			out = append(out, m)
 		}
 	}
 	return out
@@ -86,7 +101,7 @@ func without(speech []sentence, versions int, seed uint64) []mixture {
 // quiet room.
 func under(kind string, m mixture, babble []float32, seed uint64) []float32 {
 	r := rand.New(rand.NewPCG(seed, 33))
-	x := m.pcm
+	x := m.sound()
 	switch kind {
 	case "noise10", "noise20":
 		return damaged(kind, x, babble, r)

@@ -6,20 +6,24 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"earshot/voice/internal/net"
 	"earshot/voice/internal/sound"
 	"earshot/voice/internal/wake"
 )
 
-// few keeps count takes of each word, of as many speakers as there are.
-func few(names []string, words []spoken, count int, seed uint64) []spoken {
+// few keeps count takes of each word, of as many speakers as there are among those for training that may
+// be used.
+func few(names []string, words []spoken, count int, seed uint64, use func(spoken) bool) []spoken {
 	var out []spoken
 	for _, name := range names {
 		by := map[string][]spoken{}
 		for _, w := range words {
-			if w.word == name && w.split == "train" {
+			if w.word == name && w.split == "train" && use(w) {
 				by[w.cluster] = append(by[w.cluster], w)
 			}
 		}
@@ -45,126 +49,254 @@ func few(names []string, words []spoken, count int, seed uint64) []spoken {
 	return out
 }
 
-// taught gives a network for some words from some takes, from a file if it was made before.
-func taught(ctx context.Context, path string, names []string, words []spoken, speech []sentence, steps int) (*net.Model, error) {
-	if text, err := os.ReadFile(path); err == nil {
-		return net.Decode(text)
+// cached gives the networks of a name, from files if they were made before.
+func cached(dir, name string, count int, make func() ([]*net.Model, error)) ([]*net.Model, error) {
+	path := func(i int) string { return filepath.Join(dir, fmt.Sprintf("%s-%d.net", name, i+1)) }
+	var out []*net.Model
+	for i := range count {
+		text, err := os.ReadFile(path(i))
+		if err != nil {
+			break
+		}
+		m, err := net.Decode(text)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, m)
 	}
-	l := lesson(names, words, speech, func(spoken) bool { return true }, func(sentence) bool { return true })
-	m, err := wake.Teach(ctx, l, wake.Course{Steps: steps, Seed: 1})
+	if len(out) == count {
+		return out, nil
+	}
+	made, err := make()
 	if err != nil {
 		return nil, err
 	}
-	text, err := m.Encode()
-	if err != nil {
-		return nil, err
+	for i, m := range made {
+		text, err := m.Encode()
+		if err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(path(i), text, 0o644); err != nil {
+			return nil, err
+		}
 	}
-	return m, os.WriteFile(path, text, 0o644)
+	fmt.Fprintf(os.Stderr, "taught %s\n", name)
+	return made, nil
 }
 
-// damagedSet is mixtures under one condition, with their spectra.
-type damagedSet struct {
-	kind    string
-	all     []mixture
-	spectra [][]float32
-}
+// trunkSteps is how long the networks are taught from which words of one's own are. Those of the product
+// know five words and were taught for longer.
+const trunkSteps = 1200
 
-func damagedAll(all []mixture, kind string, babble []float32) damagedSet {
-	s := damagedSet{kind: kind, all: all}
-	mel := sound.NewMel()
-	for i, m := range all {
-		s.spectra = append(s.spectra, mel.Powers(under(kind, m, babble, uint64(i)), nil))
-	}
-	return s
-}
-
-func (s damagedSet) judged(d *wake.Detector) []found {
-	var out []found
-	for i, m := range s.all {
-		out = append(out, judge(d, m, s.spectra[i]))
-	}
-	return out
-}
-
-// ownNets are the networks that measureOwn measures: taught from a number of takes, and those of half of
-// the words, with whose figures takes of the other half are compared.
+// ownNets are the networks that measureOwn measures.
 type ownNets struct {
-	few       map[int]*net.Model
-	half      [2]*net.Model
+	taught    map[string][]*net.Model // by word and number of takes
+	trunks    [2][]*net.Model         // that know other words than those of the half
 	words     []spoken
 	sentences []sentence
+	test      func(spoken) bool // takes to measure on
 }
 
-// teachOwn gives the networks, from files if they were made before.
-func teachOwn(ctx context.Context, root, scores string) (n ownNets, err error) {
+func (n ownNets) use(w spoken) bool { return !n.test(w) }
+
+// halves are the words in two parts: each is taught from networks that know the other part only.
+func halves() [2][]string { return [2][]string{builtIn()[:3], builtIn()[3:]} }
+
+func fewTakes() []int { return []int{5, 20, 50} }
+
+func ownKey(word string, takes int) string {
+	return fmt.Sprintf("own-%s-%d", word, takes)
+}
+
+// teachOwn gives the networks, as the product teaches them, from files if they were made before. To choose
+// a recipe it measures on takes of the training part, and teaches from others of it.
+func teachOwn(ctx context.Context, root, scores string, choose bool, takes []int) (n ownNets, err error) {
 	if n.words, err = loadWords(root); err != nil {
 		return n, err
 	}
 	if n.sentences, err = loadSentences(root); err != nil {
 		return n, err
 	}
-	names, words, train := builtIn(), n.words, only(n.sentences, "train")
-	n.few = map[int]*net.Model{}
-	for _, k := range fewTakes() {
-		if n.few[k], err = taught(ctx, filepath.Join(scores, fmt.Sprintf("own-%d.net", k)), names, few(names, words, k, 1), train, 900); err != nil {
+	n.test = func(w spoken) bool { return w.split == "dev" }
+	if choose {
+		n.test = heldOut(n.words)
+	}
+	everything := func(names []string, words []spoken) wake.Lesson {
+		return lesson(names, words, only(n.sentences, "train"), func(spoken) bool { return true }, func(sentence) bool { return true })
+	}
+	n.taught = map[string][]*net.Model{}
+	for h, names := range halves() {
+		other := halves()[1-h]
+		n.trunks[h], err = cached(scores, fmt.Sprintf("trunk-%d", h), wake.OwnTrunks, func() ([]*net.Model, error) {
+			var out []*net.Model
+			l := everything(other, few(other, n.words, 1000, 1, func(spoken) bool { return true }))
+			for i := range wake.OwnTrunks {
+				m, err := wake.Teach(ctx, l, wake.Course{Steps: trunkSteps, Seed: uint64(1 + i)})
+				if err != nil {
+					return nil, err
+				}
+				out = append(out, m)
+			}
+			return out, nil
+		})
+		if err != nil {
 			return n, err
 		}
-	}
-	for i, other := range [][]string{names[3:], names[:3]} {
-		if n.half[i], err = taught(ctx, filepath.Join(scores, fmt.Sprintf("half-%d.net", i)), other, few(other, words, 1000, 1), train, 1200); err != nil {
-			return n, err
+		for _, name := range names {
+			for _, k := range takes {
+				n.taught[ownKey(name, k)], err = cached(scores, ownKey(name, k), wake.OwnTrunks, func() ([]*net.Model, error) {
+					one := []string{name}
+					return wake.TeachFrom(ctx, everything(one, few(one, n.words, k, 1, n.use)), n.trunks[h], wake.Course{Steps: wake.OwnSteps, Seed: 1})
+				})
+				if err != nil {
+					return n, err
+				}
+			}
 		}
 	}
 	return n, nil
 }
 
-func fewTakes() []int { return []int{5, 20, 50} }
+// heardSet is mixtures under one condition, with their spectra: several networks hear them.
+type heardSet struct {
+	kind    string
+	all     []mixture
+	spectra [][]float32
+}
+
+func hearAll(all []mixture, kind string, babble []float32) heardSet {
+	s := heardSet{kind: kind, all: all, spectra: make([][]float32, len(all))}
+	each(len(all), func() func(int) {
+		mel := sound.NewMel()
+		return func(i int) { s.spectra[i] = mel.Powers(under(kind, all[i], babble, uint64(i)), nil) }
+	})
+	return s
+}
+
+// each calls what begin gives for 0 to n-1, on all cores: once it has begun on each.
+func each(n int, begin func() func(int)) {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			do := begin()
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				do(i)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func (s heardSet) judged(d *wake.Detector) []found {
+	out := make([]found, len(s.all))
+	each(len(out), func() func(int) {
+		d := d.Clone()
+		return func(i int) { out[i] = judge(d, s.all[i], s.spectra[i]) }
+	})
+	return out
+}
+
+// of keeps the mixtures of a word.
+func (s heardSet) of(word string) heardSet {
+	out := heardSet{kind: s.kind}
+	for i, m := range s.all {
+		if m.word == word {
+			out.all, out.spectra = append(out.all, m), append(out.spectra, s.spectra[i])
+		}
+	}
+	return out
+}
+
+// ownConditions are those under which thresholds are set and words of one's own are measured.
+func ownConditions() []string { return []string{"clean", "noise20", "noise10"} }
 
 // measureOwn prints what an enrolled word can do: networks from 5, 20 and 50 takes, and comparing
 // with 1, 3 and 5 takes by the figures of networks that know other words only.
-func measureOwn(ctx context.Context, root, scores string, versions int) error {
-	nets, err := teachOwn(ctx, root, scores)
+func measureOwn(ctx context.Context, root, scores string, versions int, choose bool, takes []int) error {
+	nets, err := teachOwn(ctx, root, scores, choose, takes)
 	if err != nil {
 		return err
 	}
-	names, words, sentences := builtIn(), nets.words, nets.sentences
-	babble := babbleOf(only(sentences, "train"))
-	made := composites(words, only(sentences, "test"), 2, func(w spoken) bool { return w.split == "dev" }, 7)
-	for _, kind := range []string{"clean", "noise10"} {
-		negative := damagedAll(without(only(sentences, "threshold"), versions, 0), kind, babble)
-		other := damagedAll(without(only(sentences, "test"), versions, 0), kind, babble)
-		positive := damagedAll(made, kind, babble)
-		for _, k := range fewTakes() {
-			d := wake.NewDetector(wordsOf(names, words), nets.few[k])
-			thresholds(d.Words, negative.judged(d))
-			all := positive.judged(d)
-			limit := func(f found) float32 { return d.Words[slices.Index(names, f.word)].Found }
-			report(fmt.Sprintf("own word, network from %d takes, %s", k, kind), "%s", interval(all, func(f found) bool { return f.at() && f.hit.Score >= limit(f) }))
-			falseAlarms(d, kind, other.judged(d))
-			for w := range d.Words { // what the product takes for found at least
-				d.Words[w].Found, d.Words[w].Uncertain = 0.6, 0.35
-			}
-			report("  with the thresholds of a word that nothing was said against", "%s", interval(all, func(f found) bool { return f.at() && f.hit.Score >= 0.6 }))
-			falseAlarms(d, kind, other.judged(d))
+	part := "test"
+	if choose {
+		part = "threshold"
+	}
+	babble := babbleOf(only(nets.sentences, "train"))
+	made := composites(nets.words, only(nets.sentences, part), 2, nets.test, 7)
+	var negative, other, positive []heardSet
+	for i, kind := range ownConditions() {
+		negative = append(negative, hearAll(without(only(nets.sentences, "threshold"), versions, uint64(i)), kind, babble))
+		other = append(other, hearAll(without(only(nets.sentences, "test"), max(1, versions/2), uint64(50+i)), kind, babble))
+		positive = append(positive, hearAll(made, kind, babble))
+	}
+	for _, k := range takes {
+		nets.measureTaught(k, negative, other, positive)
+	}
+	for i, p := range positive {
+		if p.kind == "noise20" {
+			continue
 		}
-		short := damagedSet{kind, negative.all[:len(negative.all)/3], negative.spectra[:len(negative.all)/3]}
-		for i, half := range [][]string{names[:3], names[3:]} {
+		short := heardSet{p.kind, negative[i].all[:len(negative[i].all)/4], negative[i].spectra[:len(negative[i].all)/4]}
+		for h, half := range halves() {
 			for _, k := range []int{1, 3, 5} {
-				compareOwn(half, words, k, nets.half[i], short, positive)
+				nets.compareOwn(half, k, nets.trunks[h][0], short, p)
 			}
 		}
 	}
 	return nil
 }
 
+// measureTaught measures the words taught from k takes, each by itself.
+func (n ownNets) measureTaught(k int, negative, other, positive []heardSet) {
+	recall, alarms, hours := map[string][]found{}, map[string]int{}, map[string]float64{}
+	uncertain := map[string]int{}
+	for _, name := range builtIn() {
+		d := wake.NewDetector(wordsOf([]string{name}, few([]string{name}, n.words, k, 1, n.use)), n.taught[ownKey(name, k)]...)
+		var sets [][]found
+		for _, s := range negative {
+			sets = append(sets, s.judged(d))
+		}
+		weigh(d.Words, sets[0], sets[len(sets)-1], nil, sets...)
+		thresholds(d.Words, sets...)
+		for i, s := range positive {
+			for _, f := range s.of(name).judged(d) {
+				f.scores = []float32{d.Words[0].Found, d.Words[0].Uncertain}
+				recall[s.kind] = append(recall[s.kind], f)
+			}
+			for _, f := range other[i].judged(d) {
+				hours[s.kind] += f.length / 3600
+				if f.scores[0] >= d.Words[0].Found {
+					alarms[s.kind]++
+				}
+				if f.scores[0] >= d.Words[0].Uncertain {
+					uncertain[s.kind]++
+				}
+			}
+		}
+		report(fmt.Sprintf("  %s, %d takes", name, k), "%+v", d.Words[0])
+	}
+	for i, kind := range ownConditions() {
+		all := recall[kind]
+		report(fmt.Sprintf("own word from %d takes, %s", k, kind), "%s; %.2f false alarms an hour and word (%d in %.1f h)",
+			interval(all, func(f found) bool { return f.at() && f.hit.Score >= f.scores[0] }), float64(alarms[kind])/hours[kind], alarms[kind], hours[kind])
+		report("  found or uncertain", "%s; %.2f %% of clips without it", interval(all, func(f found) bool { return f.at() && f.hit.Score >= f.scores[1] }),
+			100*float64(uncertain[kind])/float64(len(other[i].all)*len(builtIn())))
+		for _, name := range builtIn() {
+			own := slices.DeleteFunc(slices.Clone(all), func(f found) bool { return f.word != name })
+			report("    "+name, "%s", interval(own, func(f found) bool { return f.at() && f.hit.Score >= f.scores[0] }))
+		}
+	}
+}
+
 // compareOwn measures comparing with k takes.
-func compareOwn(names []string, words []spoken, k int, m *net.Model, negative, positive damagedSet) {
+func (n ownNets) compareOwn(names []string, k int, m *net.Model, negative, positive heardSet) {
 	mel := sound.NewMel()
 	var all []found
 	var limits, doubts []float32
 	for _, name := range names {
 		match := wake.NewMatcher(wake.Word{Name: name}, nil, m)
-		for _, w := range few([]string{name}, words, k, 1) {
+		for _, w := range few([]string{name}, n.words, k, 1, n.use) {
 			c := clip(mel, w, 1)
 			match.Templates = append(match.Templates, match.Take(c.Powers, c.Onset, c.Offset))
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"slices"
 	"time"
 
 	"earshot/voice/internal/sound"
@@ -35,7 +34,7 @@ func lesson(names []string, words []spoken, sentences []sentence, keep func(spok
 	}
 	for _, s := range sentences {
 		if use(s) {
-			if p := trimmed(mel, s.pcm); p != nil {
+			if p := wake.Spoken(mel.Powers(s.pcm, nil)); p != nil {
 				l.Speech = append(l.Speech, p)
 			}
 		}
@@ -50,24 +49,6 @@ func clip(mel *sound.Mel, w spoken, speed float64) wake.Clip {
 	pcm := sound.Speed(w.pcm[from:to], speed)
 	frame := func(ms int) int { return int(float64(ms*sound.Rate/1000-from)/speed/sound.Hop + 0.5) }
 	return wake.Clip{Powers: mel.Powers(pcm, nil), Onset: frame(w.onset), Offset: min(frame(w.offset), sound.Frames(len(pcm)))}
-}
-
-// trimmed is the mel spectra from the first to the last frame of speech, and 80 ms around.
-func trimmed(mel *sound.Mel, pcm []float32) []float32 {
-	p := mel.Powers(pcm, nil)
-	n := len(p) / sound.Bands
-	level, active := make([]float32, n), make([]bool, n)
-	sound.Decibels(p, level)
-	sound.Active(level, active, make([]float32, 0, n))
-	first := slices.Index(active, true)
-	last := n - 1
-	for last > first && !active[last] {
-		last--
-	}
-	if first < 0 || last-first < 30 {
-		return nil
-	}
-	return p[max(0, first-8)*sound.Bands : min(n, last+9)*sound.Bands]
 }
 
 // teachWake trains one network and writes it.

@@ -13,24 +13,33 @@ const Step = 2
 // Word is one of the words that a network knows.
 type Word struct {
 	Name string `json:"name"`
-	// Window is about 70 % of the word's usual length, in steps of 20 ms. The score is the best
-	// mean of the word's probability over a window.
+	// Window is half of the word's usual length, in steps of 20 ms. The score is the best mean of the
+	// word's probability over a window.
 	Window int `json:"window"`
 	// From Found on a score means found, from Uncertain on uncertain. 0 to 1.
 	Found     float32 `json:"found"`
 	Uncertain float32 `json:"uncertain"`
-	// Noise is what a score gains in full noise, as a logit. Noise lowers the scores of words and of
-	// what is taken for them alike: with the same demand at every noise, words in noise would be missed.
-	Noise float32 `json:"noise,omitempty"`
+	// Noise is what a score gains in full noise, Narrow what it gains on a telephone line, as logits.
+	// Either lowers the scores of words and of what is taken for them alike: with the same demand
+	// everywhere, words would be missed there.
+	Noise  float32 `json:"noise,omitempty"`
+	Narrow float32 `json:"narrow,omitempty"`
 }
 
-// Adjusted is a score with what it gains in a noise of 0 to 1.
-func (w Word) Adjusted(score, noise float32) float32 {
-	if w.Noise == 0 || noise == 0 {
+// Channel is what a recording came through.
+type Channel struct {
+	Noise  float32 // 0 to 1
+	Narrow float32 // 0 to 1: how surely the upper frequencies are missing
+}
+
+// Adjusted is a score with what it gains in a channel.
+func (w Word) Adjusted(score float32, c Channel) float32 {
+	gain := w.Noise*c.Noise + w.Narrow*c.Narrow
+	if gain == 0 {
 		return score
 	}
 	s := float64(min(1-1e-4, max(1e-4, score)))
-	z := math.Log(s/(1-s)) + float64(w.Noise*noise)
+	z := math.Log(s/(1-s)) + float64(gain)
 	return float32(1 / (1 + math.Exp(-z)))
 }
 
@@ -45,17 +54,17 @@ type Hit struct {
 // Detector listens for the words of its networks, whose answers it averages. One Detector serves
 // one goroutine.
 type Detector struct {
-	Words  []Word
-	Bounds Bounds
-	nets   []*net.Runner
-	models []*net.Model
-	width  int
-	level  leveller
-	input  []float32
-	prob   []float32 // [step][word+1], the first is background
-	one    []float32
-	means  []float32
-	noise  []float32 // [step]
+	Words   []Word
+	Bounds  Bounds
+	nets    []*net.Runner
+	models  []*net.Model
+	width   int
+	level   leveller
+	input   []float32
+	prob    []float32 // [step][word+1], the first is background
+	one     []float32
+	means   []float32
+	through []Channel // [step]
 }
 
 // NewDetector makes a detector of networks with the same words.
@@ -85,7 +94,11 @@ const (
 func (d *Detector) Scan(powers []float32) {
 	frames := len(powers) / sound.Bands
 	steps := (frames + Step - 1) / Step
-	d.prob, d.noise = sized(d.prob, steps*d.width), sized(d.noise, steps)
+	d.prob = sized(d.prob, steps*d.width)
+	if cap(d.through) < steps {
+		d.through = make([]Channel, steps)
+	}
+	d.through = d.through[:steps]
 	clear(d.prob)
 	if frames <= piece {
 		d.hear(powers, 0, 0, frames)
@@ -111,10 +124,10 @@ func (d *Detector) Scan(powers []float32) {
 func (d *Detector) hear(powers []float32, from, first, last int) {
 	d.input = sized(d.input, len(powers))
 	d.level.level(powers, d.input)
-	noise := d.level.noise(powers)
-	for s := range d.noise {
+	c := d.level.channel(powers)
+	for s := range d.through {
 		if s*Step >= first && s*Step < last {
-			d.noise[s] = noise
+			d.through[s] = c
 		}
 	}
 	for _, n := range d.nets {
@@ -140,12 +153,12 @@ func sized(s []float32, n int) []float32 {
 	return s[:n]
 }
 
-// Noise is how noisy what was scanned last is in the middle, from 0 to 1.
-func (d *Detector) Noise() float32 {
-	if len(d.noise) == 0 {
-		return 0
+// Channel is what was scanned last came through, in the middle.
+func (d *Detector) Channel() Channel {
+	if len(d.through) == 0 {
+		return Channel{}
 	}
-	return d.noise[len(d.noise)/2]
+	return d.through[len(d.through)/2]
 }
 
 // Best is the best score of a word and its place, whatever the thresholds.
@@ -177,7 +190,7 @@ func (d *Detector) Hits() []Hit {
 				break
 			}
 			all = append(all, d.hit(w, at))
-			n := d.Words[w].Window * 3 / 2
+			n := d.Words[w].Window * 2
 			for s := max(0, at-n); s < min(len(d.means), at+n+1); s++ {
 				d.means[s] = -1
 			}
@@ -214,7 +227,7 @@ func settle(all []Hit) []Hit {
 	return kept
 }
 
-// smooth takes the moving mean of a word's probability over its window, and what it gains in noise.
+// smooth takes the moving mean of a word's probability over its window, and what it gains in its channel.
 func (d *Detector) smooth(word int) {
 	steps := len(d.prob) / d.width
 	d.means = sized(d.means, steps)
@@ -228,32 +241,34 @@ func (d *Detector) smooth(word int) {
 			sum -= d.prob[out*d.width+word+1]
 		}
 		if s >= 0 {
-			d.means[s] = d.Words[word].Adjusted(max(0, sum/float32(n)), d.noise[s])
+			d.means[s] = d.Words[word].Adjusted(max(0, sum/float32(n)), d.through[s])
 		}
 	}
 }
 
 // Bounds says where a word begins and ends.
 type Bounds struct {
-	Report float32 // of the local peak: where the word is
+	Report float32 // of the mean over most of the word: where it is
 	Erase  float32 // of the local peak: where it may be
 	Bridge int     // steps of less probability within a word
 }
 
-// usual bounds, chosen on the speakers of the training (train bounds). To move the boundaries on to
-// the next valley of energy made them worse.
+// usual bounds, chosen on clusters of the training part that the networks had not heard. Half of the peak
+// instead of the mean puts boundaries within a word of which a part is doubted; to move
+// them on to the next valley of energy made them worse.
 func usual() Bounds { return Bounds{Report: 0.5, Erase: 0.15, Bridge: 6} }
 
 // hit makes an occurrence of the window around step at.
 func (d *Detector) hit(word, at int) Hit {
 	steps := len(d.prob) / d.width
 	q := func(s int) float32 { return d.prob[s*d.width+word+1] }
-	n := max(1, d.Words[word].Window)
-	seed := at
+	n := max(1, d.Words[word].Window*7/5) // most of the word
+	seed, sum, count := at, float32(0), float32(0)
 	for s := max(0, at-n/2); s < min(steps, at+n/2+1); s++ {
 		if q(s) > q(seed) {
 			seed = s
 		}
+		sum, count = sum+q(s), count+1
 	}
 	walk := func(level float32, dir int) int {
 		last, gap := seed, 0
@@ -268,11 +283,11 @@ func (d *Detector) hit(word, at int) Hit {
 		}
 		return last
 	}
-	peak := max(q(seed), 1e-6)
+	report, erase := d.Bounds.Report*max(sum/count, 1e-6), d.Bounds.Erase*max(q(seed), 1e-6)
 	return Hit{
 		Word: word, Score: d.means[at],
-		Onset: walk(d.Bounds.Report*peak, -1) * Step, Offset: (walk(d.Bounds.Report*peak, 1) + 1) * Step,
-		WideOn: walk(d.Bounds.Erase*peak, -1) * Step, WideOff: (walk(d.Bounds.Erase*peak, 1) + 1) * Step,
+		Onset: walk(report, -1) * Step, Offset: (walk(report, 1) + 1) * Step,
+		WideOn: walk(min(report, erase), -1) * Step, WideOff: (walk(min(report, erase), 1) + 1) * Step,
 	}
 }
 

@@ -48,6 +48,11 @@ func (l *leveller) percentile(x []float32, frames int, p float64) float32 {
 	return sound.Percentile(l.means, p)
 }
 
+// channel tells what powers came through.
+func (l *leveller) channel(powers []float32) Channel {
+	return Channel{Noise: l.noise(powers), Narrow: l.narrow(powers)}
+}
+
 // Where loud frames stand fullNoise decibels above quiet ones, noise hides much; where they stand noNoise
 // above them, nothing.
 const (
@@ -67,6 +72,43 @@ func (l *leveller) noise(powers []float32) float32 {
 	}
 	span := 10 * math.Log10(float64(sound.Percentile(heard, 95)/sound.Percentile(heard, 10)))
 	return float32(min(1, max(0, (noNoise-span)/(noNoise-fullNoise))))
+}
+
+// Bands above upperBand lie beyond what telephones pass, those from lowerBand on within it. In loud frames
+// the upper ones are sureNarrow decibels under the lower ones on a telephone line, and not notNarrow.
+const (
+	lowerBand, upperBand  = 5, 30 // from 330 and 3,900 Hz on
+	notNarrow, sureNarrow = 35, 41
+)
+
+// narrow is how surely the upper frequencies are missing, from 0 to 1.
+func (l *leveller) narrow(powers []float32) float32 {
+	frames := len(powers) / sound.Bands
+	limit := max(leastLevel, l.percentile(powers, frames, 60))
+	var upper, lower float64
+	for t := range frames {
+		row := powers[t*sound.Bands : (t+1)*sound.Bands]
+		sum := float32(0)
+		for _, p := range row {
+			sum += p
+		}
+		if sum/sound.Bands < limit {
+			continue
+		}
+		for b, p := range row {
+			switch {
+			case b >= upperBand:
+				upper += float64(p) / (sound.Bands - upperBand)
+			case b >= lowerBand && b < upperBand-2:
+				lower += float64(p) / (upperBand - 2 - lowerBand)
+			}
+		}
+	}
+	if lower == 0 {
+		return 0
+	}
+	down := -10 * math.Log10(upper/lower+1e-12)
+	return float32(min(1, max(0, (down-notNarrow)/(sureNarrow-notNarrow))))
 }
 
 // even takes half of the mean spectrum of the louder frames away.

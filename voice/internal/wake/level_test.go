@@ -47,17 +47,40 @@ func TestNoiseIsHowFarTheQuietLiesUnderTheLoud(t *testing.T) {
 	}
 }
 
-// What noise gives a score changes nothing about which is higher, and nothing where there is none.
-func TestScoresGainInNoise(t *testing.T) {
-	w := Word{Noise: 2}
+func TestNarrowIsWhatLacksTheUpperFrequencies(t *testing.T) {
+	var l leveller
+	line := func(upper float64) []float32 {
+		return bursts(300, 40, func(b int) float64 {
+			if b >= 28 {
+				return upper
+			}
+			return 1
+		})
+	}
+	for _, c := range []struct {
+		upper float64
+		want  float32
+	}{{1, 0}, {1e-3, 0}, {math.Pow(10, -3.8), 0.5}, {1e-5, 1}, {0, 1}} {
+		if got := l.narrow(line(c.upper)); math.Abs(float64(got-c.want)) > 0.05 {
+			t.Errorf("upper bands %.1g of the lower ones: %.2f, want %.2f", c.upper, got, c.want)
+		}
+	}
+	if got := l.narrow(make([]float32, 300*bands)); got != 0 {
+		t.Errorf("of silence: %v", got)
+	}
+}
+
+// What a channel gives a score changes nothing about which is higher, and nothing where there is none.
+func TestScoresGainInAChannel(t *testing.T) {
+	w := Word{Noise: 2, Narrow: 1}
 	last := float32(-1)
 	for s := float32(0); s <= 1; s += 0.05 {
-		got := w.Adjusted(s, 0.5)
+		got := w.Adjusted(s, Channel{Noise: 0.3, Narrow: 0.4})
 		if got < s-1e-3 || got < last || got > 1 {
 			t.Errorf("%v becomes %v, the one before %v", s, got, last)
 		}
-		if w.Adjusted(s, 0) != s || (Word{}).Adjusted(s, 1) != s {
-			t.Errorf("%v changes without noise", s)
+		if w.Adjusted(s, Channel{}) != s || (Word{}).Adjusted(s, Channel{1, 1}) != s {
+			t.Errorf("%v changes without a reason", s)
 		}
 		last = got
 	}

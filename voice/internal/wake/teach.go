@@ -14,6 +14,8 @@ type Course struct {
 	Seed  uint64 // same seed, same machine, same network
 	Peak  float64
 	Width int // channels, 64 if 0
+	// From, if set, is a network of other words that teaching goes on from: all of it but the answer.
+	From *net.Model
 	// Progress, if set, hears of each step's loss.
 	Progress func(step int, loss float64)
 }
@@ -33,6 +35,14 @@ func Teach(ctx context.Context, l Lesson, c Course) (*net.Model, error) {
 	const crops, steps = 32, cropFrames / Step
 	x := &net.Batch{N: crops, T: cropFrames, C: bands, V: make([]float32, crops*cropFrames*bands)}
 	labels := make([]int8, crops*steps)
+	if c.From != nil {
+		for n := range crops {
+			s.next(x.V[n*cropFrames*bands:(n+1)*cropFrames*bands], labels[n*steps:(n+1)*steps])
+		}
+		if err := c.From.Unfold(stack, x); err != nil {
+			return nil, fmt.Errorf("teaching a word: %w", err)
+		}
+	}
 	opt := &net.Adam{Peak: c.Peak, Decay: 0.01, Steps: c.Steps}
 	if opt.Peak == 0 {
 		opt.Peak = 4e-3
