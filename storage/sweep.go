@@ -40,8 +40,35 @@ func (s Sweep) Versions(key string) []Version { return s.versions[key] }
 
 // Sweep looks afresh at everything that the store has under exactly these keys but for unfinished
 // uploads. Where they lie close together, pages of a listing are read, else each key is asked for, as
-// many at once as workers says (1 and more).
+// many at once as workers says (1 and more). Times of storage may be cut down to whole seconds.
 func (b *Bucket) Sweep(ctx context.Context, keys []string, workers int) (Sweep, error) {
+	one := b.Versions
+	if b.versioning == Unversioned {
+		one = b.only
+	}
+	return b.sweep(ctx, keys, workers, one)
+}
+
+// only is the one object under a key of a bucket without versions, which costs half of what a listing does.
+// That there is none it does not prove: somebody may have begun to keep versions.
+func (b *Bucket) only(ctx context.Context, key string) ([]Version, error) {
+	var info minio.ObjectInfo
+	err := again(ctx, func() (err error) {
+		info, err = b.core.StatObject(ctx, b.name, key, minio.StatObjectOptions{})
+		return err
+	})
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading metadata: %w", err)
+	}
+	info.Key = key // the answer to HEAD does not carry it
+	return []Version{b.version(info)}, nil
+}
+
+// sweep is Sweep with the way to ask for one key.
+func (b *Bucket) sweep(ctx context.Context, keys []string, workers int, one func(context.Context, string) ([]Version, error)) (Sweep, error) {
 	s := Sweep{versions: map[string][]Version{}, listed: map[string]bool{}}
 	keys = slices.Clone(keys)
 	slices.Sort(keys)
@@ -50,20 +77,20 @@ func (b *Bucket) Sweep(ctx context.Context, keys []string, workers int) (Sweep, 
 	for len(keys) > sweepFew && !b.store.disordered.Load() {
 		n, worth, err := b.sweepPages(ctx, keys, &s)
 		if errors.Is(err, errDisorder) { // the flag is up: what was read off pages so far is worth nothing
-			return b.Sweep(ctx, all, workers)
+			return b.sweep(ctx, all, workers, one)
 		}
 		if err != nil {
 			return s, fmt.Errorf("listing versions: %w", err)
 		}
 		if keys = keys[n:]; !worth && len(keys) > sweepFew {
 			n = min(sweepApart, len(keys))
-			if err := b.sweepApart(ctx, keys[:n], workers, &s); err != nil {
+			if err := eachAlone(ctx, keys[:n], workers, one, &s); err != nil {
 				return s, err
 			}
 			keys = keys[n:]
 		}
 	}
-	return s, b.sweepApart(ctx, keys, workers, &s)
+	return s, eachAlone(ctx, keys, workers, one, &s)
 }
 
 // sweepPages lists from the first key on for as long as the listing passes enough of the keys. It
@@ -127,7 +154,7 @@ var errDisorder = errors.New("the store does not list in order of key")
 // when something was: a listing that did not show a key then proves nothing about it now, and the store
 // is asked for that key alone.
 func (b *Bucket) SweepAgain(ctx context.Context, keys []string, workers int, before Sweep) (Sweep, error) {
-	s, err := b.Sweep(ctx, keys, workers)
+	s, err := b.sweep(ctx, keys, workers, b.Versions)
 	if err != nil {
 		return s, err
 	}
@@ -138,7 +165,7 @@ func (b *Bucket) SweepAgain(ctx context.Context, keys []string, workers int, bef
 			delete(s.listed, key)
 		}
 	}
-	return s, b.sweepApart(ctx, doubtful, workers, &s)
+	return s, eachAlone(ctx, doubtful, workers, b.Versions, &s)
 }
 
 // once leaves out entries that a store repeats at the end of a page.
@@ -152,11 +179,11 @@ func once(versions []Version) []Version {
 	return out
 }
 
-// sweepApart asks for each key by itself.
-func (b *Bucket) sweepApart(ctx context.Context, keys []string, workers int, s *Sweep) error {
+// eachAlone asks for each key by itself.
+func eachAlone(ctx context.Context, keys []string, workers int, one func(context.Context, string) ([]Version, error), s *Sweep) error {
 	found := make([][]Version, len(keys))
 	err := side(ctx, len(keys), workers, func(ctx context.Context, i int) (err error) {
-		found[i], err = b.Versions(ctx, keys[i])
+		found[i], err = one(ctx, keys[i])
 		return err
 	})
 	for i, key := range keys {
