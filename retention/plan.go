@@ -188,7 +188,7 @@ func (p *planning) decide(ctx context.Context, batch []catalog.Row) error {
 		}
 		res.known.Deaf = nil // to be asked again: an event may come late
 		f := catalog.Foresight{
-			Was: unlearned(&batch[i], res), Known: res.known, Digest: p.r.rules.digest.String(),
+			Was: &batch[i], Same: unlearned(&batch[i], res), Known: res.known, Digest: p.r.rules.digest.String(),
 			Disposition: res.decision.Disposition.String(), Rule: res.decision.Rule, Reason: why(res.decision), Due: res.decision.Until,
 		}
 		if destroys(res.decision) {
@@ -230,12 +230,9 @@ func (p *planning) resolve(ctx context.Context, batch []catalog.Row, people peop
 	return group.Wait()
 }
 
-// unlearned is the row as it was read where nothing more is known by now; nil where something is.
-func unlearned(row *catalog.Row, res resolved) *catalog.Row {
-	if res.learned || !reflect.DeepEqual(row.Recording, res.known.Recording) {
-		return nil
-	}
-	return row
+// unlearned reports whether nothing more is known by now than when the row was read.
+func unlearned(row *catalog.Row, res resolved) bool {
+	return !res.learned && reflect.DeepEqual(row.Recording, res.known.Recording)
 }
 
 // complete finds what goes along with recordings that are to be disposed of. What lies beside them is
