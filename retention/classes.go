@@ -142,7 +142,7 @@ func (r *Runner) assembleClass(ctx context.Context, rec *earshot.Recording, f *e
 	return nil
 }
 
-// listed is when the recordings of a bucket were last listed to the end; zero where no policy speaks of
+// listed is when the last listing of all recordings of a bucket began; zero where no policy speaks of
 // all of them, so that nobody can tell what is an orphan.
 func (r *Runner) listed(ctx context.Context, bucket string) (time.Time, error) {
 	scopes, err := r.rules.scopes(nil)
@@ -152,7 +152,7 @@ func (r *Runner) listed(ctx context.Context, bucket string) (time.Time, error) {
 	below, _, _ := strings.Cut(r.layout.template, "{")
 	for _, s := range scopes {
 		if s.Bucket == bucket && strings.HasPrefix(below, s.Prefix) {
-			return r.o.Catalog.LastScan(ctx, s.Bucket, s.Prefix)
+			return r.o.Catalog.Listed(ctx, s.Bucket, s.Prefix)
 		}
 	}
 	return time.Time{}, nil

@@ -113,13 +113,14 @@ func (r *Runner) Hear(ctx context.Context) (heard int, err error) {
 	}
 	var name [8]byte
 	_, _ = rand.Read(name[:]) // never fails, see crypto/rand
+	owner := hex.EncodeToString(name[:])
 	for ctx.Err() == nil {
 		now := time.Now() // leases go by the machine's clock
-		rows, err := r.o.Catalog.TakeToHear(ctx, catalog.Lease{Owner: hex.EncodeToString(name[:]), Now: now, Until: now.Add(hearFor)}, 2*runtime.GOMAXPROCS(0))
+		rows, err := r.o.Catalog.TakeToHear(ctx, catalog.Lease{Owner: owner, Now: now, Until: now.Add(hearFor)}, 2*runtime.GOMAXPROCS(0))
 		if err != nil || len(rows) == 0 {
 			return heard, err
 		}
-		if err := r.hearAll(ctx, rows); err != nil {
+		if err := r.hearAll(ctx, owner, rows); err != nil {
 			return heard, err
 		}
 		heard += len(rows)
@@ -127,7 +128,7 @@ func (r *Runner) Hear(ctx context.Context) (heard int, err error) {
 	return heard, ctx.Err()
 }
 
-func (r *Runner) hearAll(ctx context.Context, rows []catalog.Row) error {
+func (r *Runner) hearAll(ctx context.Context, owner string, rows []catalog.Row) error {
 	known := make([]catalog.Known, 0, len(rows))
 	for _, row := range rows {
 		known = append(known, row.Known)
@@ -151,7 +152,7 @@ func (r *Runner) hearAll(ctx context.Context, rows []catalog.Row) error {
 			if err := inner.Err(); err != nil {
 				return err
 			}
-			return r.o.Catalog.Heard(inner, earshot.RecordingID{Bucket: row.Recording.ID.Bucket, Key: row.Recording.ID.Key}, learned)
+			return r.o.Catalog.Heard(inner, owner, row, learned)
 		})
 	}
 	return group.Wait()

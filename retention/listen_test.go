@@ -83,6 +83,55 @@ func TestARecordingIsHeardOncePerVersion(t *testing.T) {
 	}
 }
 
+// asksMeanwhile is an ear during whose listening something happens.
+type asksMeanwhile struct {
+	someEar
+	meanwhile func()
+}
+
+func (e *asksMeanwhile) Listen(ctx context.Context, src io.ReaderAt, size int64, at time.Time) ([]earshot.Listening, string, bool, error) {
+	e.meanwhile()
+	return e.someEar.Listen(ctx, src, size, at)
+}
+
+// TestARequestDuringAPlanIsNotLost files an erasure request while the recording is listened to, once when the catalog does
+// not know yet whose it is and once when it does: the next plan must delete it.
+func TestARequestDuringAPlanIsNotLost(t *testing.T) {
+	for name, known := range map[string]bool{"unknown": false, "known": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, storagetest.Embedded(t), true, false)
+			w.policy = strings.ReplaceAll(listenPolicy, "BUCKET", w.name)
+			e := &asksMeanwhile{someEar: someEar{version: "1", facts: []earshot.Listening{{Kind: earshot.KindWake}, {Kind: earshot.KindChild, Score: 0.1}, {Kind: earshot.KindSpeech}}}}
+			w.ear = e
+			w.put("clips/s1/a.wav", clip(8000), map[string]string{"captured-at": w.now.Format(time.RFC3339)})
+			p := w.mustStart()
+			defer p.stop()
+			e.meanwhile = func() {}
+			if known {
+				if _, err := p.plan(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				e.version = "2" // it is listened to again
+				if err := p.db.PutSubject(t.Context(), earshot.Subject{ID: "s1"}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			e.meanwhile = func() {
+				if _, err := p.runner.FileRequest(t.Context(), earshot.RequestErasure, "s1", time.Hour); err != nil {
+					t.Error(err)
+				}
+			}
+			before := e.asked
+			if got, err := p.plan(t.Context()); err != nil || got.Deletes != 0 || e.asked != before+1 {
+				t.Fatalf("%+v, %v, heard %d times: this test has to be built anew", got, err, e.asked-before)
+			}
+			if got, err := p.plan(t.Context()); err != nil || got.Deletes != 1 {
+				t.Errorf("the request was lost: %d deletions, %v", got.Deletes, err)
+			}
+		})
+	}
+}
+
 func TestWhatCannotBeHeardIsKeptAndNotTriedAgain(t *testing.T) {
 	e := &someEar{version: "1", why: "MPEG-2.5: not listened to"}
 	_, p := listening(t, e, false)

@@ -155,6 +155,11 @@ func (p *planning) decide(ctx context.Context, batch []catalog.Row) error {
 	for i := range batch {
 		known[i] = batch[i].Known
 	}
+	// Anew for each batch: what was made due by a hold that was placed or lifted is decided with that.
+	var err error
+	if p.people, err = p.r.people(ctx); err != nil {
+		return err
+	}
 	people, err := p.people.of(ctx, p.r, known)
 	if err != nil {
 		return err
@@ -188,7 +193,7 @@ func (p *planning) decide(ctx context.Context, batch []catalog.Row) error {
 		}
 		res.known.Deaf = nil // to be asked again: an event may come late
 		f := catalog.Foresight{
-			Was: unlearned(&batch[i], res), Known: res.known, Digest: p.r.rules.digest.String(),
+			Was: &batch[i], Same: unlearned(&batch[i], res), Known: res.known, Digest: p.r.rules.digest.String(),
 			Disposition: res.decision.Disposition.String(), Rule: res.decision.Rule, Reason: why(res.decision), Due: res.decision.Until,
 		}
 		if destroys(res.decision) {
@@ -210,7 +215,42 @@ func (p *planning) decide(ctx context.Context, batch []catalog.Row) error {
 	if err := p.r.o.Catalog.Foresee(ctx, foresights); err != nil {
 		return err
 	}
+	if err := p.overlooked(ctx, batch, results, errs); err != nil {
+		return err
+	}
 	return p.r.o.Catalog.Add(ctx, p.run.ID, actions)
+}
+
+// overlooked makes those due again of which the catalog did not know until now whose they are: what somebody
+// asked for or decided about that person while they were decided could not find them.
+func (p *planning) overlooked(ctx context.Context, batch []catalog.Row, results []resolved, errs []error) error {
+	var which []int
+	var whose []earshot.SubjectID
+	for i, res := range results {
+		if whom := res.known.Recording.Subject; errs[i] == nil && res.facts.Log == "" && whom != "" && whom != batch[i].Recording.Subject {
+			which, whose = append(which, i), append(whose, whom)
+		}
+	}
+	if len(which) == 0 {
+		return nil
+	}
+	now, err := p.r.people(ctx)
+	if err != nil {
+		return err
+	}
+	if now.known, err = p.r.about(ctx, whose); err != nil {
+		return err
+	}
+	var again []earshot.RecordingID
+	for _, i := range which {
+		rec, facts := results[i].known.Recording, results[i].facts
+		who := now.known[rec.Subject]
+		if !reflect.DeepEqual(who.Subject, facts.Subject) || !reflect.DeepEqual(who.Requests, facts.Requests) ||
+			rec.Class == "" && !reflect.DeepEqual(p.r.held(rec, now.holds), facts.Holds) {
+			again = append(again, rec.ID)
+		}
+	}
+	return p.r.o.Catalog.Touch(ctx, again)
 }
 
 // resolve resolves those of a batch that `which` names, side by side. quiet: what must be listened to is
@@ -230,12 +270,9 @@ func (p *planning) resolve(ctx context.Context, batch []catalog.Row, people peop
 	return group.Wait()
 }
 
-// unlearned is the row as it was read where nothing more is known by now; nil where something is.
-func unlearned(row *catalog.Row, res resolved) *catalog.Row {
-	if res.learned || !reflect.DeepEqual(row.Recording, res.known.Recording) {
-		return nil
-	}
-	return row
+// unlearned reports whether nothing more is known by now than when the row was read.
+func unlearned(row *catalog.Row, res resolved) bool {
+	return !res.learned && reflect.DeepEqual(row.Recording, res.known.Recording)
 }
 
 // complete finds what goes along with recordings that are to be disposed of. What lies beside them is

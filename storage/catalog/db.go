@@ -185,10 +185,12 @@ func (d *DB) lazily(ctx context.Context, f func(*sql.Tx) error) error {
 		return err
 	}
 	defer conn.Close()
-	if _, err := conn.ExecContext(ctx, "pragma synchronous = normal"); err != nil {
-		return err
+	// It may hold though it failed, where ctx ends meanwhile: it is taken back in any case.
+	_, err = conn.ExecContext(ctx, "pragma synchronous = normal")
+	var tx *sql.Tx
+	if err == nil {
+		tx, err = conn.BeginTx(ctx, nil)
 	}
-	tx, err := conn.BeginTx(ctx, nil)
 	if err == nil {
 		if err = f(tx); err == nil {
 			err = tx.Commit()

@@ -36,12 +36,22 @@ type dueQuery struct {
 	asOf                int64
 	yield               func(Row, error) bool
 	over                bool            // whoever reads has enough
-	gave                map[string]bool // keys that the sweep must not give again; nil: no need to know
+	gave                map[string]bool // keys that were due at once, not to be given again
 }
 
 func (q *dueQuery) run(ctx context.Context) error {
-	// What this digest has decided comes first: rows of other digests move into it as they are decided afresh.
-	if err := q.ofDigest(ctx, q.digest, q.asOf); err != nil || q.over {
+	// What was asked for comes first, whatever policies its rows were decided by.
+	q.gave = map[string]bool{}
+	for of, ok, err := q.next(ctx, "", true); ok || err != nil; of, ok, err = q.next(ctx, of, false) {
+		if err != nil {
+			return err
+		}
+		if err := q.ofDigest(ctx, of, math.MinInt64, -1); err != nil || q.over {
+			return err
+		}
+	}
+	// Then what this digest has decided: rows of other digests move into it as they are decided afresh.
+	if err := q.ofDigest(ctx, q.digest, 0, q.asOf); err != nil || q.over {
 		return err
 	}
 	var large []string
@@ -60,13 +70,7 @@ func (q *dueQuery) run(ctx context.Context) error {
 			large = append(large, other)
 			continue
 		}
-		if err := q.ofDigest(ctx, other, math.MaxInt64); err != nil || q.over {
-			return err
-		}
-	}
-	q.gave = map[string]bool{}
-	for _, other := range large {
-		if err := q.ofDigest(ctx, other, -1); err != nil || q.over { // at once
+		if err := q.ofDigest(ctx, other, 0, math.MaxInt64); err != nil || q.over {
 			return err
 		}
 	}
@@ -131,10 +135,10 @@ const (
 		" and due_digest || '' = $3 and key > $4 and ($5 = '' or key < $5) order by key limit 1000"
 )
 
-// ofDigest gives the rows that a digest has decided and that are due by a time, in order of time.
-func (q *dueQuery) ofDigest(ctx context.Context, digest string, by int64) error {
+// ofDigest gives the rows that a digest has decided and that are due in a time, in order of time.
+func (q *dueQuery) ofDigest(ctx context.Context, digest string, from, by int64) error {
 	var page []Row
-	for fromDue, fromKey := int64(math.MinInt64), ""; !q.over; {
+	for fromDue, fromKey := from, ""; !q.over; {
 		var err error
 		page, err = q.d.pageInto(ctx, page[:0], dueQueryOfDigest, q.bucket, q.asOf, digest, fromDue, fromKey, by)
 		if err != nil {
@@ -142,10 +146,10 @@ func (q *dueQuery) ofDigest(ctx context.Context, digest string, by int64) error 
 		}
 		for _, r := range page {
 			fromDue, fromKey = r.rawDue, r.Recording.ID.Key
-			if fromKey < q.prefix || q.end != "" && fromKey >= q.end {
+			if fromKey < q.prefix || q.end != "" && fromKey >= q.end || q.gave[fromKey] {
 				continue
 			}
-			if q.gave != nil {
+			if by < 0 {
 				q.gave[fromKey] = true
 			}
 			if q.over = !q.yield(r, nil); q.over {

@@ -141,6 +141,21 @@ func (d *DB) SetMark(ctx context.Context, name, value string) error {
 	return wrap("writing a mark", err)
 }
 
+// Touch makes recordings due at once.
+func (d *DB) Touch(ctx context.Context, ids []earshot.RecordingID) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	return wrap("making recordings due", d.tx(ctx, func(tx *sql.Tx) error {
+		for _, id := range ids {
+			if err := touch(ctx, tx, "bucket = $1 and key = $2", id.Bucket, id.Key); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+}
+
 // TouchBelow makes everything below a prefix due at once.
 func (d *DB) TouchBelow(ctx context.Context, bucket, prefix string) error {
 	return wrap("making a prefix due", d.tx(ctx, func(tx *sql.Tx) error {

@@ -1,6 +1,9 @@
 package catalog
 
-import "io/fs"
+import (
+	"context"
+	"io/fs"
+)
 
 // Migrations gives the steps of SQLite's schema.
 func Migrations() fs.FS {
@@ -19,3 +22,9 @@ const (
 
 // TallyQuery counts what was decided.
 const TallyQuery = tallyQuery
+
+// Synchronous is how the connection waits for the disk.
+func (d *DB) Synchronous(ctx context.Context) (n int, err error) {
+	err = d.db.QueryRowContext(ctx, "pragma synchronous").Scan(&n)
+	return n, err
+}

@@ -18,13 +18,15 @@ type Foresight struct {
 	Rule        string
 	Reason      string
 	Due         time.Time // zero: never
-	// Was, where not nil, is the row as it was read, of which nothing more was learned: only what is
-	// decided otherwise is written.
+	// Was, where not nil, is the row as it was read. One that was made due since (by a request, a hold, a
+	// page of a listing) is left alone: it was decided without that.
 	Was *Row
+	// Same says that nothing more was learned than Was has: only what is decided otherwise is written.
+	Same bool
 }
 
-// Foresee writes decisions back. A recording whose ETag is no longer the one that was decided on is
-// left alone: it is due anyway. What is written last may be lost with the machine's power, and is then decided
+// Foresee writes decisions back. A recording whose ETag is no longer the one that was decided on, or that
+// was made due while it was decided, is left alone: it is due anyway. What is written last may be lost with the machine's power, and is then decided
 // again; sealing the plan makes it last.
 func (d *DB) Foresee(ctx context.Context, fs []Foresight) error {
 	if len(fs) == 0 {
@@ -39,12 +41,16 @@ func (d *DB) Foresee(ctx context.Context, fs []Foresight) error {
 			var err error
 			switch was := f.Was; {
 			case was == nil:
-				_, err = rows.ExecContext(ctx, `update recordings set facts = $1, subject = $2, device = $3, disposition = $4, rule = $5,
-					reason = $6, due_at = $7, due_digest = $8 where bucket = $9 and key = $10 and etag = $11`,
+				_, err = rows.ExecContext(ctx, foreseeLearned,
 					toJSON(f.Known), string(r.Subject), r.Device, f.Disposition, f.Rule, f.Reason, f.due(), mark(f.Digest), r.ID.Bucket, r.ID.Key, r.ETag)
+			case !f.Same:
+				_, err = rows.ExecContext(ctx, foreseeLearned+" and due_at = $12 and stored_at = $13",
+					toJSON(f.Known), string(r.Subject), r.Device, f.Disposition, f.Rule, f.Reason, f.due(), mark(f.Digest), r.ID.Bucket, r.ID.Key, r.ETag,
+					was.rawDue, micros(was.Recording.StoredAt))
 			case was.Disposition != f.Disposition || was.Rule != f.Rule:
 				_, err = rows.ExecContext(ctx, `update recordings set disposition = $1, rule = $2, reason = $3, due_at = $4, due_digest = $5
-					where bucket = $6 and key = $7 and etag = $8`, f.Disposition, f.Rule, f.Reason, f.due(), mark(f.Digest), r.ID.Bucket, r.ID.Key, r.ETag)
+					where bucket = $6 and key = $7 and etag = $8 and due_at = $9 and stored_at = $10`,
+					f.Disposition, f.Rule, f.Reason, f.due(), mark(f.Digest), r.ID.Bucket, r.ID.Key, r.ETag, was.rawDue, micros(was.Recording.StoredAt))
 			default: // after a change of policy that is most of them
 				again = append(again, f)
 			}
@@ -59,6 +65,9 @@ func (d *DB) Foresee(ctx context.Context, fs []Foresight) error {
 	}
 	return nil
 }
+
+const foreseeLearned = `update recordings set facts = $1, subject = $2, device = $3, disposition = $4, rule = $5,
+	reason = $6, due_at = $7, due_digest = $8 where bucket = $9 and key = $10 and etag = $11`
 
 func (f *Foresight) due() int64 {
 	if f.Due.IsZero() {
@@ -88,7 +97,7 @@ func foreseeAgain(ctx context.Context, tx execer, fs []*Foresight) error {
 		}
 		args := []any{first.Known.Recording.ID.Bucket, mark(first.Digest)}
 		for _, f := range fs[:n] {
-			args = append(args, f.Known.Recording.ID.Key, f.Known.Recording.ETag, f.Reason, f.due())
+			args = append(args, f.Known.Recording.ID.Key, f.Known.Recording.ETag, f.Reason, f.due(), f.Was.rawDue, micros(f.Was.Recording.StoredAt))
 		}
 		if _, err := tx.ExecContext(ctx, foreseeQuery(n), args...); err != nil {
 			return err
@@ -101,15 +110,16 @@ func foreseeAgain(ctx context.Context, tx execer, fs []*Foresight) error {
 // foreseeQuery writes n rows.
 func foreseeQuery(n int) string {
 	var b strings.Builder
-	b.WriteString("with v(key, etag, reason, due) as (values ")
+	b.WriteString("with v(key, etag, reason, due, was, stored) as (values ")
 	for i := range n {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		at := func(k int) string { return "$" + strconv.Itoa(3+4*i+k) }
-		b.WriteString("(" + at(0) + ", " + at(1) + ", " + at(2) + ", cast(" + at(3) + " as bigint))")
+		at := func(k int) string { return "$" + strconv.Itoa(3+6*i+k) }
+		b.WriteString("(" + at(0) + ", " + at(1) + ", " + at(2) + ", cast(" + at(3) + " as bigint), cast(" + at(4) + " as bigint), cast(" + at(5) + " as bigint))")
 	}
 	b.WriteString(`) update recordings set reason = v.reason, due_at = v.due, due_digest = $2 from v
-		where recordings.bucket = $1 and recordings.key = v.key and recordings.etag = v.etag`)
+		where recordings.bucket = $1 and recordings.key = v.key and recordings.etag = v.etag
+		and recordings.due_at = v.was and recordings.stored_at = v.stored`)
 	return b.String()
 }

@@ -53,18 +53,22 @@ func (d *DB) TakeToHear(ctx context.Context, l Lease, limit int) (out []Row, err
 	return out, wrap("taking recordings to hear", err)
 }
 
-// Heard writes what was learned of a recording, if it is still the one that was heard, and takes it off the
-// list: without anything learned, too, since nobody is to wait for it.
-func (d *DB) Heard(ctx context.Context, id earshot.RecordingID, learned *Known) error {
+// Heard writes what was learned of a recording, if it is still the one that was given out to the owner and it
+// still has it, and takes it off the list: without anything learned, too, since nobody is to wait for it.
+func (d *DB) Heard(ctx context.Context, owner string, was Row, learned *Known) error {
+	id := was.Recording.ID
 	return wrap("writing what was heard", d.tx(ctx, func(tx *sql.Tx) error {
 		if learned != nil {
 			r := learned.Recording
-			if _, err := tx.ExecContext(ctx, "update recordings set facts = $1, subject = $2, device = $3 where bucket = $4 and key = $5 and etag = $6 and gone_at = 0",
-				toJSON(*learned), string(r.Subject), r.Device, id.Bucket, id.Key, r.ETag); err != nil {
+			// Who comes too late may know less than was found out and written since.
+			if _, err := tx.ExecContext(ctx, `update recordings set facts = $1, subject = $2, device = $3
+				where bucket = $4 and key = $5 and etag = $6 and stored_at = $7 and gone_at = 0
+				and exists (select 1 from hearings h where h.bucket = recordings.bucket and h.key = recordings.key and h.owner = $8)`,
+				toJSON(*learned), string(r.Subject), r.Device, id.Bucket, id.Key, r.ETag, micros(was.Recording.StoredAt), owner); err != nil {
 				return err
 			}
 		}
-		_, err := tx.ExecContext(ctx, "delete from hearings where bucket = $1 and key = $2", id.Bucket, id.Key)
+		_, err := tx.ExecContext(ctx, "delete from hearings where bucket = $1 and key = $2 and owner = $3", id.Bucket, id.Key, owner)
 		return err
 	}))
 }

@@ -56,6 +56,18 @@ func (d *DB) LastScan(ctx context.Context, bucket, prefix string) (time.Time, er
 	return fromMicros(done), err
 }
 
+// Listed is when the last full listing of the bucket below the prefix began: what was stored before is in the
+// catalog, unlike what came while it went on. Zero if there was none, or one is under way.
+func (d *DB) Listed(ctx context.Context, bucket, prefix string) (time.Time, error) {
+	var began int64
+	err := d.db.QueryRowContext(ctx, `select started_at from cursors where bucket = $1 and prefix = $2 and done_at > 0
+		and not exists (select 1 from scan_ranges s where s.bucket = cursors.bucket and s.prefix = cursors.prefix)`, bucket, prefix).Scan(&began)
+	if errors.Is(err, sql.ErrNoRows) {
+		return time.Time{}, nil
+	}
+	return fromMicros(began), wrap("reading when the bucket was listed", err)
+}
+
 // Observe writes what a page of a listing changes, and how far its stretch is listed, in one
 // transaction. Recordings that the catalog has in the page's range and the page does not are gone.
 // Those with an action under way are left to it. end reports whether the stretch is listed to its

@@ -195,8 +195,9 @@ func (d *DB) Activated(ctx context.Context, name string, digest earshot.Digest, 
 
 // touch makes recordings due at once.
 func touch(ctx context.Context, tx *sql.Tx, where string, args ...any) error {
-	// Who is touched again has waited since the first time.
-	set := fmt.Sprintf("update recordings set due_at = case when due_at < 0 then due_at else %d end where gone_at = 0 and ", atOnce(time.Now()))
+	// Who is touched again has waited since the first time. That it was is seen by a microsecond: what is
+	// decided meanwhile is decided without it.
+	set := fmt.Sprintf("update recordings set due_at = case when due_at < 0 then due_at + 1 else %d end where gone_at = 0 and ", atOnce(time.Now()))
 	_, err := tx.ExecContext(ctx, set+where, args...)
 	return err
 }

@@ -39,9 +39,10 @@ func (d *DB) BeginScan(ctx context.Context, bucket, prefix string, now time.Time
 	}))
 }
 
-// EndScan writes down that a scan came to its end, if it did.
+// EndScan writes down that a scan came to its end, if it did and nobody has yet: whoever comes to help when
+// all is listed has not listed anything.
 func (d *DB) EndScan(ctx context.Context, bucket, prefix string, now time.Time) error {
-	_, err := d.db.ExecContext(ctx, `update cursors set done_at = $1 where bucket = $2 and prefix = $3
+	_, err := d.db.ExecContext(ctx, `update cursors set done_at = $1 where bucket = $2 and prefix = $3 and done_at < started_at
 		and not exists (select 1 from scan_ranges s where s.bucket = cursors.bucket and s.prefix = cursors.prefix)`, micros(now), bucket, prefix)
 	return wrap("ending a scan", err)
 }

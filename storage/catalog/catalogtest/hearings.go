@@ -55,10 +55,19 @@ func testHearings(t *testing.T, db *catalog.DB) {
 	known := catalog.Known{Recording: rec("c/1", "e"), HeadKnown: true}
 	known.Recording.Subject = "s1"
 	other := catalog.Known{Recording: rec("c/2", "another"), HeadKnown: true}
-	for id, k := range map[earshot.RecordingID]*catalog.Known{ids[0]: &known, ids[1]: &other, ids[2]: nil} {
-		if err := db.Heard(ctx, id, k); err != nil {
+	heard := func(owner string, i int, k *catalog.Known) {
+		t.Helper()
+		if err := db.Heard(ctx, owner, catalog.Row{Known: catalog.Known{Recording: page.Recordings[i]}}, k); err != nil {
 			t.Fatal(err)
 		}
+	}
+	heard("b", 0, &known)
+	heard("b", 1, &other)
+	heard("a", 2, nil)
+	late := catalog.Known{Recording: rec("c/4", "e"), HeadKnown: true}
+	heard("a", 3, &late) // it is another's
+	if row, err := db.Recording(ctx, "b", "c/4"); err != nil || row.HeadKnown {
+		t.Errorf("somebody who does not have it wrote what was heard: %+v, %v", row, err)
 	}
 	for i, want := range []bool{true, false, false} { // another object lies there now; nothing was learned
 		row, err := db.Recording(ctx, "b", ids[i].Key)

@@ -134,8 +134,12 @@ func testRanges(t *testing.T, db *catalog.DB) {
 	ctx := t.Context()
 	const n = 100
 	key := func(i int) string { return fmt.Sprintf("c/%03d", i) }
-	if err := db.BeginScan(ctx, "b", "c/", epoch); err != nil {
+	begun := epoch.Add(-time.Hour)
+	if err := db.BeginScan(ctx, "b", "c/", begun); err != nil {
 		t.Fatal(err)
+	}
+	if at, err := db.Listed(ctx, "b", "c/"); !at.IsZero() || err != nil {
+		t.Errorf("listed since %v before the end of the scan, %v", at, err)
 	}
 	l := catalog.Lease{Owner: "a", Now: epoch, Until: epoch.Add(time.Minute)}
 	first, ok, err := db.TakeRange(ctx, "b", "c/", l)
@@ -199,6 +203,15 @@ func testRanges(t *testing.T, db *catalog.DB) {
 	}
 	if at, err := db.LastScan(ctx, "b", "c/"); !at.Equal(epoch) || err != nil {
 		t.Errorf("the scan did not end: %v, %v", at, err)
+	}
+	if err := db.EndScan(ctx, "b", "c/", epoch.Add(72*time.Hour)); err != nil { // a helper that was woken late
+		t.Fatal(err)
+	}
+	if at, err := db.LastScan(ctx, "b", "c/"); !at.Equal(epoch) || err != nil {
+		t.Errorf("a scan that is over ended again: %v, %v", at, err)
+	}
+	if at, err := db.Listed(ctx, "b", "c/"); !at.Equal(begun) || err != nil {
+		t.Errorf("the listing began at %v, %v", at, err)
 	}
 	late := catalog.Page{Bucket: "b", Prefix: "c/", Last: true, Range: &first}
 	if _, _, err := db.Observe(ctx, late, epoch); !errors.Is(err, catalog.ErrStale) {

@@ -5,6 +5,7 @@ package catalogtest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -32,6 +33,7 @@ func Run(t *testing.T, open func(t *testing.T) *catalog.DB) {
 	t.Run("looksAndPagesOvertakeOneAnother", func(t *testing.T) { testLooked(t, open(t)) })
 	t.Run("dueComesOnceInKeysetPages", func(t *testing.T) { testDue(t, open(t)) })
 	t.Run("afterAChangeOfPolicyRowsComeInOrderOfKey", func(t *testing.T) { testDueOfManyDigests(t, open(t)) })
+	t.Run("whatIsMadeDueWhileItIsDecidedStaysDue", func(t *testing.T) { testDueWhileDecided(t, open(t)) })
 	t.Run("decisionsOnAnotherETagAreDropped", func(t *testing.T) { testForesee(t, open(t)) })
 	t.Run("aRunOnlyMovesForward", func(t *testing.T) { testRuns(t, open(t)) })
 	t.Run("anActionIsClaimedOnceAndSettledOnce", func(t *testing.T) { testClaim(t, open(t)) })
@@ -191,12 +193,15 @@ func testDueOfManyDigests(t *testing.T, db *catalog.DB) {
 		if seen[key]++; seen[key] > 1 {
 			t.Fatalf("%s came again", key)
 		}
+		if len(seen) == 1 && key != "c/05999" {
+			t.Errorf("%s came before what is due at once", key)
+		}
 		if key < last {
 			behind++
 		}
 		last = key
 		was := row
-		batch = append(batch, catalog.Foresight{Known: row.Known, Was: &was, Digest: "new", Disposition: "keep", Reason: "later", Due: epoch.Add(time.Hour)})
+		batch = append(batch, catalog.Foresight{Known: row.Known, Was: &was, Same: true, Digest: "new", Disposition: "keep", Reason: "later", Due: epoch.Add(time.Hour)})
 		if len(batch) == 700 {
 			write()
 		}
@@ -229,6 +234,63 @@ func testForesee(t *testing.T, db *catalog.DB) {
 	if row, err := db.Recording(t.Context(), "b", "k"); err != nil || row.Disposition != "" {
 		t.Errorf("got %+v, %v", row, err)
 	}
+}
+
+// testDueWhileDecided makes recordings due, or another object of one, between their being read and their
+// being decided: those stay due. Each way of writing decisions is tried, and rows that were due at once before.
+func testDueWhileDecided(t *testing.T, db *catalog.DB) {
+	ctx := t.Context()
+	const n = 60
+	page := catalog.Page{Bucket: "b", Last: true}
+	for i := range n {
+		page.Recordings = append(page.Recordings, rec(fmt.Sprintf("c/%02d", i), "e"))
+	}
+	observe(t, db, page)
+	decide := func(digest string, learned int, meanwhile func(), left ...string) {
+		t.Helper()
+		var fs []catalog.Foresight
+		for row, err := range db.Due(ctx, "b", "", digest, epoch) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			was := row
+			row.Known.Recording.Subject = earshot.SubjectID("s-" + row.Recording.ID.Key)
+			fs = append(fs, catalog.Foresight{Known: row.Known, Was: &was, Same: len(fs) >= learned, Digest: digest, Disposition: "keep", Due: epoch.Add(time.Hour)})
+		}
+		meanwhile()
+		if err := db.Foresee(ctx, fs); err != nil {
+			t.Fatal(err)
+		}
+		due := []string{}
+		for row, err := range db.Due(ctx, "b", "", digest, epoch) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			due = append(due, row.Recording.ID.Key)
+		}
+		slices.Sort(due)
+		if diff := cmp.Diff(append([]string{}, left...), due); diff != "" {
+			t.Errorf("%s: due afterwards (-want +got):\n%s", digest, diff)
+		}
+	}
+	ask := func(keys ...string) {
+		for _, key := range keys {
+			if err := db.PutRequest(ctx, earshot.Request{ID: key, Subject: earshot.SubjectID("s-" + key), Kind: earshot.RequestErasure}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	decide("d1", n, func() {
+		again := page.Recordings[7]
+		again.StoredAt = again.StoredAt.Add(time.Hour)
+		observe(t, db, catalog.Page{Bucket: "b", After: "c/06", Through: "c/07", Recordings: []earshot.Recording{again}})
+	}, "c/07") // the same bytes came again
+	decide("d1", n, func() {})
+	decide("d2", n, func() { ask("c/01") }, "c/01")
+	decide("d3", 0, func() { ask("c/01", "c/02") }, "c/01", "c/02") // the first one was due at once already
+	decide("d3", 0, func() {})
+	decide("d4", 0, func() { ask("c/03", "c/59") }, "c/03", "c/59")
+	decide("d4", n, func() { ask("c/59") }, "c/59")
 }
 
 func testRuns(t *testing.T, db *catalog.DB) {
