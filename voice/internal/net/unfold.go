@@ -16,7 +16,7 @@ func (m *Model) Unfold(s Stack, x *Batch) error {
 		return errOther
 	}
 	u := unfolding{ops: m.Ops}
-	if _, err := u.stack(s[:len(s)-1], x); err != nil {
+	if err := u.stack(s[:len(s)-1], x); err != nil {
 		return err
 	}
 	if len(u.ops) != 1 {
@@ -37,7 +37,7 @@ func (u *unfolding) take(kind string) (Op, bool) {
 	return op, true
 }
 
-func (u *unfolding) stack(s Stack, x *Batch) (*Batch, error) {
+func (u *unfolding) stack(s Stack, x *Batch) error {
 	var offsets []float32 // of the convolution before
 	for _, l := range s {
 		var op Op
@@ -52,20 +52,20 @@ func (u *unfolding) stack(s Stack, x *Batch) (*Batch, error) {
 			weights = l.W
 		case *Norm:
 			if len(offsets) != l.C {
-				return nil, errOther
+				return errOther
 			}
 			l.adopt(x, offsets)
 		case *Dropout:
 		case *Residual:
 			if _, ok = u.take("mark"); !ok {
-				return nil, errOther
+				return errOther
 			}
-			if _, err := u.stack(l.Inner, x); err != nil {
-				return nil, err
+			if err := u.stack(l.Inner, x); err != nil {
+				return err
 			}
 			_, ok = u.take("add")
 		default:
-			return nil, errOther
+			return errOther
 		}
 		if weights != nil {
 			ok = ok && len(op.W) == len(weights.W)
@@ -73,11 +73,11 @@ func (u *unfolding) stack(s Stack, x *Batch) (*Batch, error) {
 			offsets = op.B
 		}
 		if !ok {
-			return nil, errOther
+			return errOther
 		}
 		x = l.Forward(x, false)
 	}
-	return x, nil
+	return nil
 }
 
 // adopt takes the figures of x, and gives x plus the offsets.

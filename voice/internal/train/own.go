@@ -18,7 +18,7 @@ import (
 
 // few keeps count takes of each word, of as many speakers as there are among those for training that may
 // be used.
-func few(names []string, words []spoken, count int, seed uint64, use func(spoken) bool) []spoken {
+func few(names []string, words []spoken, count int, use func(spoken) bool) []spoken {
 	var out []spoken
 	for _, name := range names {
 		by := map[string][]spoken{}
@@ -28,7 +28,7 @@ func few(names []string, words []spoken, count int, seed uint64, use func(spoken
 			}
 		}
 		clusters := sorted(by)
-		r := rand.New(rand.NewPCG(seed, 61))
+		r := rand.New(rand.NewPCG(1, 61))
 		r.Shuffle(len(clusters), func(i, j int) { clusters[i], clusters[j] = clusters[j], clusters[i] })
 		for _, c := range clusters {
 			r.Shuffle(len(by[c]), func(i, j int) { by[c][i], by[c][j] = by[c][j], by[c][i] })
@@ -129,7 +129,7 @@ func teachOwn(ctx context.Context, root, scores string, choose bool, takes []int
 		other := halves()[1-h]
 		n.trunks[h], err = cached(scores, fmt.Sprintf("trunk-%d", h), wake.OwnTrunks, func() ([]*net.Model, error) {
 			var out []*net.Model
-			l := everything(other, few(other, n.words, 1000, 1, func(spoken) bool { return true }))
+			l := everything(other, few(other, n.words, 1000, func(spoken) bool { return true }))
 			for i := range wake.OwnTrunks {
 				m, err := wake.Teach(ctx, l, wake.Course{Steps: trunkSteps, Seed: uint64(1 + i)})
 				if err != nil {
@@ -146,7 +146,7 @@ func teachOwn(ctx context.Context, root, scores string, choose bool, takes []int
 			for _, k := range takes {
 				n.taught[ownKey(name, k)], err = cached(scores, ownKey(name, k), wake.OwnTrunks, func() ([]*net.Model, error) {
 					one := []string{name}
-					return wake.TeachFrom(ctx, everything(one, few(one, n.words, k, 1, n.use)), n.trunks[h], wake.Course{Steps: wake.OwnSteps, Seed: 1})
+					return wake.TeachFrom(ctx, everything(one, few(one, n.words, k, n.use)), n.trunks[h], wake.Course{Steps: wake.OwnSteps, Seed: 1})
 				})
 				if err != nil {
 					return n, err
@@ -252,7 +252,7 @@ func (n ownNets) measureTaught(k int, negative, other, positive []heardSet) {
 	recall, alarms, hours := map[string][]found{}, map[string]int{}, map[string]float64{}
 	uncertain := map[string]int{}
 	for _, name := range builtIn() {
-		d := wake.NewDetector(wordsOf([]string{name}, few([]string{name}, n.words, k, 1, n.use)), n.taught[ownKey(name, k)]...)
+		d := wake.NewDetector(wordsOf([]string{name}, few([]string{name}, n.words, k, n.use)), n.taught[ownKey(name, k)]...)
 		var sets [][]found
 		for _, s := range negative {
 			sets = append(sets, s.judged(d))
@@ -296,7 +296,7 @@ func (n ownNets) compareOwn(names []string, k int, m *net.Model, negative, posit
 	var limits, doubts []float32
 	for _, name := range names {
 		match := wake.NewMatcher(wake.Word{Name: name}, nil, m)
-		for _, w := range few([]string{name}, n.words, k, 1, n.use) {
+		for _, w := range few([]string{name}, n.words, k, n.use) {
 			c := clip(mel, w, 1)
 			match.Templates = append(match.Templates, match.Take(c.Powers, c.Onset, c.Offset))
 		}

@@ -87,6 +87,8 @@ func Gain(plain, worse []Scored, of func(Channel) float32) float32 {
 	return float32(min(4, max(0, gain)))
 }
 
-// Noise and Narrow are what Gain is asked for.
-func Noise(c Channel) float32  { return c.Noise }
+// Noise is what Gain is asked for, as is Narrow.
+func Noise(c Channel) float32 { return c.Noise }
+
+// Narrow is what Gain is asked for, as is Noise.
 func Narrow(c Channel) float32 { return c.Narrow }
