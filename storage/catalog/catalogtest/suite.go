@@ -34,6 +34,7 @@ func Run(t *testing.T, open func(t *testing.T) *catalog.DB) {
 	t.Run("looksAndPagesOvertakeOneAnother", func(t *testing.T) { testLooked(t, open(t)) })
 	t.Run("dueComesOnceInKeysetPages", func(t *testing.T) { testDue(t, open(t)) })
 	t.Run("afterAChangeOfPolicyRowsComeInOrderOfKey", func(t *testing.T) { testDueOfManyDigests(t, open(t)) })
+	t.Run("whatStaysDueUntilItIsDoneComesOnce", func(t *testing.T) { testDueUntilDone(t, open(t)) })
 	t.Run("prefixesEndInAnyCharacter", func(t *testing.T) { testPrefixes(t, open(t)) })
 	t.Run("whatIsMadeDueWhileItIsDecidedStaysDue", func(t *testing.T) { testDueWhileDecided(t, open(t)) })
 	t.Run("decisionsOnAnotherETagAreDropped", func(t *testing.T) { testForesee(t, open(t)) })
@@ -250,6 +251,46 @@ func testDueOfManyDigests(t *testing.T, db *catalog.DB) {
 	}
 	for range db.Due(t.Context(), "b", "c/", "new", epoch) {
 		t.Fatal("something is due right after everything was decided")
+	}
+}
+
+// testDueUntilDone decides what is due as a plan does that destroys it: it stays due as of now until that is done,
+// and comes once all the same, page after page.
+func testDueUntilDone(t *testing.T, db *catalog.DB) {
+	const n = 2500
+	page := catalog.Page{Bucket: "b", Prefix: "c/", Last: true}
+	for i := range n {
+		page.Recordings = append(page.Recordings, rec(fmt.Sprintf("c/%05d", i), "e"))
+	}
+	observe(t, db, page)
+	for i := range 3 {
+		if i == 2 {
+			if err := db.TouchBelow(t.Context(), "b", "c/"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		asOf := epoch.Add(time.Duration(i) * time.Hour)
+		came := 0
+		var fs []catalog.Foresight
+		for row, err := range db.Due(t.Context(), "b", "c/", "d", asOf) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			came++
+			was := row
+			if fs = append(fs, catalog.Foresight{Known: row.Known, Was: &was, Digest: "d", Disposition: "delete", Due: asOf}); len(fs) == 1000 {
+				if err := db.Foresee(t.Context(), fs); err != nil {
+					t.Fatal(err)
+				}
+				fs = nil
+			}
+		}
+		if err := db.Foresee(t.Context(), fs); err != nil {
+			t.Fatal(err)
+		}
+		if came != n {
+			t.Errorf("in plan %d %d recordings came, want %d", i+1, came, n)
+		}
 	}
 }
 
