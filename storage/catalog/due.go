@@ -36,10 +36,15 @@ type dueQuery struct {
 	asOf                int64
 	yield               func(Row, error) bool
 	over                bool            // whoever reads has enough
-	gave                map[string]bool // keys that were due at once, not to be given again
+	gave                map[string]bool // keys that the sweep must not give again
 }
 
 func (q *dueQuery) run(ctx context.Context) error {
+	// What is to be destroyed is written back as due as of now, in whichever part it came: that part is read
+	// before anything is, and is as good as empty.
+	if err := q.ofDigest(ctx, q.digest, q.asOf, q.asOf); err != nil || q.over {
+		return err
+	}
 	// What was asked for comes first, whatever policies its rows were decided by.
 	q.gave = map[string]bool{}
 	for of, ok, err := q.next(ctx, "", true); ok || err != nil; of, ok, err = q.next(ctx, of, false) {
@@ -51,7 +56,7 @@ func (q *dueQuery) run(ctx context.Context) error {
 		}
 	}
 	// Then what this digest has decided: rows of other digests move into it as they are decided afresh.
-	if err := q.ofDigest(ctx, q.digest, 0, q.asOf); err != nil || q.over {
+	if err := q.ofDigest(ctx, q.digest, 0, q.asOf-1); err != nil || q.over {
 		return err
 	}
 	var large []string
@@ -146,10 +151,10 @@ func (q *dueQuery) ofDigest(ctx context.Context, digest string, from, by int64) 
 		}
 		for _, r := range page {
 			fromDue, fromKey = r.rawDue, r.Recording.ID.Key
-			if fromKey < q.prefix || q.end != "" && fromKey >= q.end || q.gave[fromKey] {
+			if fromKey < q.prefix || q.end != "" && fromKey >= q.end {
 				continue
 			}
-			if by < 0 {
+			if by < 0 && digest != q.digest && !q.d.dialect.server { // with a server nothing is swept
 				q.gave[fromKey] = true
 			}
 			if q.over = !q.yield(r, nil); q.over {

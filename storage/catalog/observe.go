@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"earshot"
 )
@@ -256,15 +257,18 @@ func readKnown(rows *sql.Rows, about int) (known map[string]knownRow, last strin
 }
 
 // prefixEnd is the least string that is greater than every string with the prefix; empty where
-// there is none.
+// there is none. It is text again, since PostgreSQL takes nothing else: in UTF-8 the order of bytes is that
+// of characters.
 func prefixEnd(prefix string) string {
-	b := []byte(prefix)
-	for len(b) > 0 {
-		if b[len(b)-1] < 0xff {
-			b[len(b)-1]++
-			return string(b)
+	for prefix != "" {
+		last, n := utf8.DecodeLastRuneInString(prefix)
+		prefix = prefix[:len(prefix)-n]
+		switch {
+		case last < 0xd7ff || last >= 0xe000 && last < utf8.MaxRune:
+			return prefix + string(last+1)
+		case last == 0xd7ff: // surrogates are no characters
+			return prefix + string(rune(0xe000))
 		}
-		b = b[:len(b)-1]
 	}
 	return ""
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,6 +34,8 @@ func Run(t *testing.T, open func(t *testing.T) *catalog.DB) {
 	t.Run("looksAndPagesOvertakeOneAnother", func(t *testing.T) { testLooked(t, open(t)) })
 	t.Run("dueComesOnceInKeysetPages", func(t *testing.T) { testDue(t, open(t)) })
 	t.Run("afterAChangeOfPolicyRowsComeInOrderOfKey", func(t *testing.T) { testDueOfManyDigests(t, open(t)) })
+	t.Run("whatStaysDueUntilItIsDoneComesOnce", func(t *testing.T) { testDueUntilDone(t, open(t)) })
+	t.Run("prefixesEndInAnyCharacter", func(t *testing.T) { testPrefixes(t, open(t)) })
 	t.Run("whatIsMadeDueWhileItIsDecidedStaysDue", func(t *testing.T) { testDueWhileDecided(t, open(t)) })
 	t.Run("decisionsOnAnotherETagAreDropped", func(t *testing.T) { testForesee(t, open(t)) })
 	t.Run("aRunOnlyMovesForward", func(t *testing.T) { testRuns(t, open(t)) })
@@ -90,6 +93,32 @@ func testRange(t *testing.T, db *catalog.DB) {
 	for _, key := range []string{"a/1", "d/1"} {
 		if row, err := db.Recording(t.Context(), "b", key); err != nil || !row.GoneAt.IsZero() {
 			t.Errorf("%s lies outside the prefix: %+v, %v", key, row.GoneAt, err)
+		}
+	}
+}
+
+// testPrefixes asks for what lies below prefixes whose last byte or character is the last of its kind.
+func testPrefixes(t *testing.T, db *catalog.DB) {
+	keys := []string{"a/1", "Ｐ/1", "п/1", "р/1", "ÿ/1", "Ā/1"}
+	page := catalog.Page{Bucket: "b", Last: true}
+	for _, key := range slices.Sorted(slices.Values(keys)) {
+		page.Recordings = append(page.Recordings, rec(key, "e"))
+	}
+	observe(t, db, page)
+	for _, key := range keys {
+		prefix := strings.TrimSuffix(key, "/1")
+		n := 0
+		for row, err := range db.Live(t.Context(), "b", prefix) {
+			if err != nil || row.Recording.ID.Key != key {
+				t.Fatalf("below %q lies %q, %v", prefix, row.Recording.ID.Key, err)
+			}
+			n++
+		}
+		if n != 1 {
+			t.Errorf("below %q lie %d", prefix, n)
+		}
+		if got, want := observe(t, db, catalog.Page{Bucket: "b", Prefix: prefix, Last: true, Recordings: []earshot.Recording{rec(key, "e")}}), (catalog.Observed{Same: 1}); got != want {
+			t.Errorf("below %q: %+v", prefix, got)
 		}
 	}
 }
@@ -222,6 +251,46 @@ func testDueOfManyDigests(t *testing.T, db *catalog.DB) {
 	}
 	for range db.Due(t.Context(), "b", "c/", "new", epoch) {
 		t.Fatal("something is due right after everything was decided")
+	}
+}
+
+// testDueUntilDone decides what is due as a plan does that destroys it: it stays due as of now until that is done,
+// and comes once all the same, page after page.
+func testDueUntilDone(t *testing.T, db *catalog.DB) {
+	const n = 2500
+	page := catalog.Page{Bucket: "b", Prefix: "c/", Last: true}
+	for i := range n {
+		page.Recordings = append(page.Recordings, rec(fmt.Sprintf("c/%05d", i), "e"))
+	}
+	observe(t, db, page)
+	for i := range 3 {
+		if i == 2 {
+			if err := db.TouchBelow(t.Context(), "b", "c/"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		asOf := epoch.Add(time.Duration(i) * time.Hour)
+		came := 0
+		var fs []catalog.Foresight
+		for row, err := range db.Due(t.Context(), "b", "c/", "d", asOf) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			came++
+			was := row
+			if fs = append(fs, catalog.Foresight{Known: row.Known, Was: &was, Digest: "d", Disposition: "delete", Due: asOf}); len(fs) == 1000 {
+				if err := db.Foresee(t.Context(), fs); err != nil {
+					t.Fatal(err)
+				}
+				fs = nil
+			}
+		}
+		if err := db.Foresee(t.Context(), fs); err != nil {
+			t.Fatal(err)
+		}
+		if came != n {
+			t.Errorf("in plan %d %d recordings came, want %d", i+1, came, n)
+		}
 	}
 }
 
