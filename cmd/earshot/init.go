@@ -182,9 +182,6 @@ func (a *app) createLog(ctx context.Context, origin string) error {
 	if i.keys, err = audit.CreateKeys(i.cfg.Keys, origin); err != nil {
 		return err
 	}
-	if i.db, err = catalog.Create(ctx, catalog.Options{Path: i.cfg.Catalog}); err != nil {
-		return err
-	}
 	if i.cfg.Store.Embedded != "" {
 		if err := i.store.MakeBucket(ctx, i.cfg.Log.Bucket, true, true); err != nil {
 			return err
@@ -198,6 +195,10 @@ func (a *app) createLog(ctx context.Context, origin string) error {
 		if err := audit.Probe(ctx, tiles); err != nil {
 			return err
 		}
+	}
+	// After all that may be amiss with the store: a database is not taken back, and init would not go on with it.
+	if i.db, err = catalog.Create(ctx, catalog.Options{Path: i.cfg.Catalog}); err != nil {
+		return err
 	}
 	_, err = audit.Create(ctx, audit.Options{Tiles: tiles, Head: i.db.Head(), Signer: i.keys.Signer, Verifier: i.keys.Verifier, Lock: i.logLock()})
 	return err

@@ -111,7 +111,10 @@ func (q *Queue) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
+	if err := q.alone(ctx, func() error {
+		_, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, nil)
+		return err
+	}); err != nil {
 		return err
 	}
 	workers := river.NewWorkers()
@@ -127,6 +130,24 @@ func (q *Queue) begin(ctx context.Context) error {
 		JobTimeout: -1, RescueStuckJobsAfter: 10 * time.Minute,
 		FetchCooldown: 50 * time.Millisecond, FetchPollInterval: time.Second,
 	})
+	return err
+}
+
+// alone does what processes that begin at the same moment must do one after the other: the engine makes the
+// queue's tables for each of them, and fails for all but one.
+func (q *Queue) alone(ctx context.Context, do func() error) error {
+	conn, err := q.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	if _, err := conn.Exec(ctx, "select pg_advisory_lock(hashtext('earshot queue'))"); err != nil {
+		return err
+	}
+	err = do()
+	if _, unlock := conn.Exec(context.WithoutCancel(ctx), "select pg_advisory_unlock(hashtext('earshot queue'))"); unlock != nil {
+		err = errors.Join(err, unlock, conn.Conn().Close(context.WithoutCancel(ctx))) // the lock ends with the connection
+	}
 	return err
 }
 

@@ -20,6 +20,8 @@ import (
 	"earshot/storage/catalog"
 	"earshot/storage/catalog/catalogtest"
 	"earshot/storage/storagetest"
+
+	"golang.org/x/sync/errgroup"
 )
 
 func TestMain(m *testing.M) { storagetest.Main(m, catalogtest.StopPostgres) }
@@ -150,6 +152,25 @@ func TestASecondMachineHelps(t *testing.T) {
 	}
 	if open, err := db.Unfinished(t.Context(), 10); len(open) > 0 || err != nil {
 		t.Errorf("%d actions are open, %v", len(open), err)
+	}
+}
+
+// TestMachinesBeginAtTheSameMoment opens the queue of a fresh database on several machines at once.
+func TestMachinesBeginAtTheSameMoment(t *testing.T) {
+	s := newSite(t, 0)
+	r, _ := s.machine(nil)
+	var group errgroup.Group
+	for range 6 {
+		group.Go(func() error {
+			q, err := work.Open(t.Context(), work.Options{URL: s.url, Runner: r})
+			if err == nil {
+				q.Close()
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Error(err)
 	}
 }
 
