@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"runtime"
 	"time"
@@ -60,7 +61,7 @@ func (p *planning) hearTogether(ctx context.Context, batch []catalog.Row, people
 // heardByAll asks everybody to listen, takes part, and waits until all is heard.
 func (p *planning) heardByAll(ctx context.Context, ask []earshot.RecordingID) error {
 	r := p.r
-	if err := r.o.Catalog.AskToHear(ctx, ask); err != nil {
+	if err := r.o.Catalog.AskToHear(ctx, r.terms(), ask); err != nil {
 		return err
 	}
 	r.o.WakeHearing(ctx, len(ask))
@@ -104,6 +105,16 @@ func (r *Runner) again(ctx context.Context, batch []catalog.Row, ids []earshot.R
 	return out, nil
 }
 
+// terms name all that what is learned of a recording hangs on: a worker that was configured otherwise must not
+// write what it makes of one.
+func (r *Runner) terms() string {
+	text, err := json.Marshal(r.o.Layout)
+	if err != nil {
+		panic(err) // our own value types always marshal
+	}
+	return earshot.DigestOf([]byte(r.rules.digest.String() + r.o.Ear.Version() + string(text))).String()
+}
+
 // Hear listens to recordings that the plan of some process waits for, until none is left that nobody else
 // has, and returns how many they were. A recording that cannot be listened to now is left to that plan, which
 // tells of it.
@@ -116,7 +127,7 @@ func (r *Runner) Hear(ctx context.Context) (heard int, err error) {
 	owner := hex.EncodeToString(name[:])
 	for ctx.Err() == nil {
 		now := time.Now() // leases go by the machine's clock
-		rows, err := r.o.Catalog.TakeToHear(ctx, catalog.Lease{Owner: owner, Now: now, Until: now.Add(hearFor)}, 2*runtime.GOMAXPROCS(0))
+		rows, err := r.o.Catalog.TakeToHear(ctx, r.terms(), catalog.Lease{Owner: owner, Now: now, Until: now.Add(hearFor)}, 2*runtime.GOMAXPROCS(0))
 		if err != nil || len(rows) == 0 {
 			return heard, err
 		}

@@ -7,12 +7,13 @@ import (
 	"earshot"
 )
 
-// AskToHear puts recordings on the list of those that the plan in the making waits for to be listened to.
-func (d *DB) AskToHear(ctx context.Context, ids []earshot.RecordingID) error {
+// AskToHear puts recordings on the list of those that the plan in the making waits for to be listened to, by
+// those who go by the same terms.
+func (d *DB) AskToHear(ctx context.Context, terms string, ids []earshot.RecordingID) error {
 	return wrap("asking for recordings to be heard", d.tx(ctx, func(tx *sql.Tx) error {
 		for _, id := range ids {
-			if _, err := tx.ExecContext(ctx, `insert into hearings (bucket, key, owner, lease_until) values ($1, $2, '', 0)
-				on conflict (bucket, key) do nothing`, id.Bucket, id.Key); err != nil {
+			if _, err := tx.ExecContext(ctx, `insert into hearings (bucket, key, terms, owner, lease_until) values ($1, $2, $3, '', 0)
+				on conflict (bucket, key) do nothing`, id.Bucket, id.Key, terms); err != nil {
 				return err
 			}
 		}
@@ -22,7 +23,7 @@ func (d *DB) AskToHear(ctx context.Context, ids []earshot.RecordingID) error {
 
 // TakeToHear gives the owner up to limit recordings of that list that nobody else has, each as the catalog
 // knows it. What is gone by now comes off the list.
-func (d *DB) TakeToHear(ctx context.Context, l Lease, limit int) (out []Row, err error) {
+func (d *DB) TakeToHear(ctx context.Context, terms string, l Lease, limit int) (out []Row, err error) {
 	err = d.tx(ctx, func(tx *sql.Tx) error {
 		out = out[:0]
 		if _, err := tx.ExecContext(ctx, `delete from hearings where not exists (select 1 from recordings r
@@ -30,9 +31,9 @@ func (d *DB) TakeToHear(ctx context.Context, l Lease, limit int) (out []Row, err
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, `with picked as materialized
-			(select bucket, key from hearings where lease_until < $1 order by bucket, key limit $2`+d.dialect.skipLocked+`)
+			(select bucket, key from hearings where lease_until < $1 and terms = $5 order by bucket, key limit $2`+d.dialect.skipLocked+`)
 			update hearings set owner = $3, lease_until = $4 where (bucket, key) in (select bucket, key from picked)`,
-			micros(l.Now), limit, l.Owner, micros(l.Until)); err != nil {
+			micros(l.Now), limit, l.Owner, micros(l.Until), terms); err != nil {
 			return err
 		}
 		rows, err := tx.QueryContext(ctx, "select "+rowColumns+` from recordings where gone_at = 0 and (bucket, key) in

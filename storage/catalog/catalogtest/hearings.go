@@ -21,7 +21,7 @@ func testHearings(t *testing.T, db *catalog.DB) {
 	}
 	gone := earshot.RecordingID{Bucket: "b", Key: "c/never"}
 	for range 2 { // asking twice changes nothing
-		if err := db.AskToHear(ctx, append(ids, gone)); err != nil {
+		if err := db.AskToHear(ctx, "t", append(ids, gone)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -31,7 +31,7 @@ func testHearings(t *testing.T, db *catalog.DB) {
 	}
 	take := func(l catalog.Lease, limit int, want ...string) {
 		t.Helper()
-		rows, err := db.TakeToHear(ctx, l, limit)
+		rows, err := db.TakeToHear(ctx, "t", l, limit)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,6 +47,9 @@ func testHearings(t *testing.T, db *catalog.DB) {
 				t.Errorf("%s got %q, want %q", l.Owner, got, want)
 			}
 		}
+	}
+	if rows, err := db.TakeToHear(ctx, "other", at("x", 0), 3); len(rows) > 0 || err != nil {
+		t.Fatalf("somebody with another configuration got %d recordings, %v", len(rows), err)
 	}
 	take(at("a", 0), 3, "c/1", "c/2", "c/3")
 	take(at("b", 1), 3, "c/4") // what does not exist is on no list

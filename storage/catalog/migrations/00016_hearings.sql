@@ -4,6 +4,7 @@
 create table hearings (
   bucket      text   not null,
   key         text   not null,
+  terms       text   not null, -- by which configuration: another one would learn something else
   owner       text   not null,
   lease_until bigint not null,
   primary key (bucket, key)
