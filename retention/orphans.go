@@ -25,9 +25,9 @@ func (r *Runner) Orphans(ctx context.Context, found func(Orphan) error) error {
 	if err != nil {
 		return err
 	}
-	since := map[string]time.Time{} // by bucket, the oldest last scan of its scopes
+	since := map[string]time.Time{} // by bucket, when the oldest last listing of its scopes began
 	for _, s := range scopes {
-		at, err := r.o.Catalog.LastScan(ctx, s.Bucket, s.Prefix)
+		at, err := r.o.Catalog.Listed(ctx, s.Bucket, s.Prefix)
 		if err != nil {
 			return err
 		}
