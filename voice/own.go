@@ -121,7 +121,13 @@ func (w *OwnWord) fill(b built) error {
 	return nil
 }
 
-func (w *OwnWord) detector() scanner { return w.scan }
+// detector makes a detector of the word for one listener: the word's own buffers are not shared.
+func (w *OwnWord) detector() scanner {
+	if m, ok := w.scan.(*wake.Matcher); ok {
+		return m.Clone()
+	}
+	return w.scan.(*wake.Detector).Clone()
+}
 
 // Version names the word and what was learned of it.
 func (w *OwnWord) Version() string {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -76,6 +77,33 @@ func TestAnEnrolledWordIsTheSameAfterExport(t *testing.T) {
 	if diff := cmp.Diff(heard[0].Wakes, heard[1].Wakes); diff != "" {
 		t.Errorf("-before +after:\n%s", diff)
 	}
+}
+
+// Several listeners share a word, not its buffers: each hears as if it were alone.
+func TestListenersOfOneWordDoNotDisturbEachOther(t *testing.T) {
+	pcm := sample(t, "clip-16.wav")
+	w, err := voice.Enroll(t.Context(), "mine", []voice.Example{{PCM: pcm, Span: wordOf(t, "clip-16.wav")}}, voice.EnrollOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sounds := [][]float32{pcm, pcm[:len(pcm)/3], noise(5, 0.1)}
+	var wg sync.WaitGroup
+	for _, sound := range sounds {
+		l, err := voice.NewListener(w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		alone := hear(t, l, sound)
+		wg.Go(func() {
+			for range 5 {
+				h, err := l.Hear(t.Context(), sound)
+				if diff := cmp.Diff(alone.Wakes, h.Wakes); err != nil || diff != "" {
+					t.Errorf("%v; -alone +together:\n%s", err, diff)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // Templates are figures of the built-in networks: of others they would never match, and the word would
