@@ -128,7 +128,7 @@ func (l *Listener) Hear(ctx context.Context, pcm []float32) (Heard, error) {
 	if err != nil {
 		return Heard{}, err
 	}
-	h.Speech = h.Speech.Clip(h.Length)
+	h.Speech = h.Speech.Pad(speechMargin, speechMargin).Clip(h.Length) // once, not with every block
 	h.CommandEnd = commandEnd(h.Wakes, h.Speech)
 	h.Voice = l.tuning.pool(h.Segments, h.Voice)
 	return h, nil
