@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"earshot/voice/internal/net"
 	"earshot/voice/internal/sound"
@@ -32,6 +33,9 @@ func Enroll(ctx context.Context, name string, examples []Example, opts EnrollOpt
 	name = strings.ToLower(strings.TrimSpace(name))
 	if name == "" || len(examples) == 0 {
 		return nil, fmt.Errorf("enrolling the word %q from %d clips: %w", name, len(examples), ErrTooLittle)
+	}
+	if strings.ContainsFunc(name, unicode.IsControl) {
+		return nil, fmt.Errorf("enrolling the word %q: a name with control characters", name)
 	}
 	b, err := load()
 	if err != nil {

@@ -75,6 +75,7 @@ type Listener struct {
 	analysis *sound.Analysis
 	detector *wake.Detector
 	own      []*OwnWord
+	scans    []scanner // of the operator's own words
 	judge    *child.Judge
 }
 
@@ -94,11 +95,15 @@ func NewListener(own ...*OwnWord) (*Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("loading the built-in networks: %w", err)
 	}
-	return &Listener{
+	l := &Listener{
 		tuning: b.tuning, analysis: sound.NewAnalysis(), own: own,
 		detector: wake.NewDetector(b.tuning.Words, b.wake...),
 		judge:    judge,
-	}, nil
+	}
+	for _, w := range own {
+		l.scans = append(l.scans, w.detector())
+	}
+	return l, nil
 }
 
 // WakeWords finds the wake words in pcm, by time.
@@ -123,7 +128,7 @@ func (l *Listener) Hear(ctx context.Context, pcm []float32) (Heard, error) {
 	if err != nil {
 		return Heard{}, err
 	}
-	h.Speech = h.Speech.Clip(h.Length)
+	h.Speech = h.Speech.Pad(speechMargin, speechMargin).Clip(h.Length) // once, not with every block
 	h.CommandEnd = commandEnd(h.Wakes, h.Speech)
 	h.Voice = l.tuning.pool(h.Segments, h.Voice)
 	return h, nil
@@ -180,8 +185,7 @@ func (l *Listener) wakes(block []float32, offset time.Duration) []Wake {
 	length := duration(len(block))
 	l.detector.Scan(l.analysis.Powers)
 	out := l.asWakes(l.detector, l.detector.Hits(), offset, length)
-	for _, w := range l.own {
-		d := w.detector()
+	for _, d := range l.scans {
 		d.Scan(l.analysis.Powers)
 		out = append(out, l.asWakes(d, d.Hits(), offset, length)...)
 	}

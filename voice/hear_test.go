@@ -67,6 +67,41 @@ func noise(seconds float64, level float32) []float32 {
 	return x
 }
 
+// Long recordings are heard in blocks of two minutes: speech that goes on from one to the next has no gap,
+// nor have the voices in it, and what was heard in the first does not grow with those that follow.
+func TestSpeechGoesOnFromBlockToBlock(t *testing.T) {
+	l, clip := listener(t), sample(t, "clip-33.wav")
+	var words []float32
+	for _, s := range hear(t, l, clip).Segments {
+		words = append(words, clip[s.Span.Start*voice.Rate/time.Second:s.Span.End*voice.Rate/time.Second]...)
+	}
+	const blocks = 4
+	pcm := noise(blocks*118, 1e-4)
+	for at := range pcm[117*voice.Rate-3*voice.Rate/2 : 124*voice.Rate] {
+		pcm[117*voice.Rate-3*voice.Rate/2+at] += words[at%len(words)]
+	}
+	copy(pcm[10*voice.Rate:], clip)
+	long, short := hear(t, l, pcm), hear(t, l, pcm[:120*voice.Rate])
+	for i, s := range short.Speech {
+		if s.End < 100*time.Second && (i >= len(long.Speech) || long.Speech[i] != s) {
+			t.Errorf("speech %v of the first block: %v with those that follow", s, long.Speech)
+		}
+	}
+	end := 115500 * time.Millisecond
+	for _, s := range long.Segments {
+		if s.Span.End < end {
+			continue
+		}
+		if gap := s.Span.Start - end; gap > 400*time.Millisecond || gap < -400*time.Millisecond {
+			t.Errorf("from %s to %s there is speech, and no voice is judged", end, s.Span.Start)
+		}
+		end = s.Span.End
+	}
+	if end < 123*time.Second {
+		t.Errorf("the voices end at %s", end)
+	}
+}
+
 // What is heard in recordings of our own is kept to the last bit. Other kinds of machine may round
 // otherwise: there the figures are compared to four digits.
 func TestGolden(t *testing.T) {

@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
 
 	"earshot"
 	"earshot/voice/internal/net"
@@ -25,6 +27,8 @@ const (
 	oldFormat   = "earshot-word/2" // with one network
 	maxOwn      = 16 << 20         // bytes of an imported word
 	maxNetworks = 8
+	mostGain    = 4 // as [wake.Gain] gives at most
+	leastRows   = 3 // of a template, for it to match
 )
 
 // ErrTooLittle means: there are too few clips, or too little speech without the word. More of it is
@@ -117,11 +121,24 @@ func (w *OwnWord) fill(b built) error {
 	if w.Figures != b.tuning.Figures {
 		return fmt.Errorf("the word %q: %w", w.Name, ErrStale)
 	}
-	w.scan = wake.NewMatcher(w.Word, w.Templates, b.wake...)
+	m := wake.NewMatcher(w.Word, w.Templates, b.wake...)
+	width := m.Take(make([]float32, sound.Bands), 0, wake.Step).Width
+	for _, t := range w.Templates {
+		if t.Width != width { // it would never match
+			return fmt.Errorf("the word %q: a template %d wide, want %d", w.Name, t.Width, width)
+		}
+	}
+	w.scan = m
 	return nil
 }
 
-func (w *OwnWord) detector() scanner { return w.scan }
+// detector makes a detector of the word for one listener: the word's own buffers are not shared.
+func (w *OwnWord) detector() scanner {
+	if m, ok := w.scan.(*wake.Matcher); ok {
+		return m.Clone()
+	}
+	return w.scan.(*wake.Detector).Clone()
+}
 
 // Version names the word and what was learned of it.
 func (w *OwnWord) Version() string {
@@ -161,21 +178,13 @@ func ImportWord(text []byte) (*OwnWord, error) {
 		return nil, fmt.Errorf("importing a word: format %q, want %s", w.Format, ownFormat)
 	}
 	if w.Network != nil {
-		w.Networks, w.Network = append(w.Networks, w.Network), nil
+		w.Networks, w.Network, w.Format = append(w.Networks, w.Network), nil, ownFormat
 	}
 	if len(w.Networks) > maxNetworks {
 		return nil, fmt.Errorf("importing the word %q: %d networks, the most is %d", w.Name, len(w.Networks), maxNetworks)
 	}
-	if w.Word.Window < 1 || w.Word.Window > 1000 {
-		return nil, fmt.Errorf("importing the word %q: a window of %d steps", w.Name, w.Word.Window)
-	}
-	for _, t := range w.Templates {
-		if t.Width < 1 || len(t.Rows) == 0 || len(t.Rows)%t.Width != 0 {
-			return nil, fmt.Errorf("importing the word %q: a template of %d figures, %d wide", w.Name, len(t.Rows), t.Width)
-		}
-	}
-	if w.Networks == nil && len(w.Templates) == 0 {
-		return nil, fmt.Errorf("importing the word %q: %w", w.Name, ErrTooLittle)
+	if err := w.check(); err != nil {
+		return nil, fmt.Errorf("importing the word %q: %w", w.Name, err)
 	}
 	b, err := load()
 	if err != nil {
@@ -183,6 +192,35 @@ func ImportWord(text []byte) (*OwnWord, error) {
 	}
 	w.Word.Name = w.Name
 	return &w, w.fill(b)
+}
+
+// check refuses what no enrolling writes: a word that would never be found, or everywhere, must not pass
+// for one that works.
+func (w *OwnWord) check() error {
+	if w.Name != strings.ToLower(strings.TrimSpace(w.Name)) || strings.ContainsFunc(w.Name, unicode.IsControl) {
+		return errors.New("a name in capitals, or with control characters")
+	}
+	if k := w.Word; k.Window < 1 || k.Window > 1000 {
+		return fmt.Errorf("a window of %d steps", k.Window)
+	} else if !(k.Uncertain > 0 && k.Uncertain <= k.Found && k.Found < 1.1) {
+		return fmt.Errorf("thresholds of %v and %v", k.Uncertain, k.Found)
+	} else if !(k.Noise >= 0 && k.Noise <= mostGain && k.Narrow >= 0 && k.Narrow <= mostGain) {
+		return fmt.Errorf("gains of %v and %v", k.Noise, k.Narrow)
+	}
+	if len(w.Networks) == 0 && len(w.Templates) == 0 {
+		return ErrTooLittle
+	}
+	for _, t := range w.Templates {
+		if t.Width < 1 || len(t.Rows) < leastRows*t.Width || len(t.Rows)%t.Width != 0 {
+			return fmt.Errorf("a template of %d figures, %d wide", len(t.Rows), t.Width)
+		}
+		for _, v := range t.Rows {
+			if !(v >= -1.01 && v <= 1.01) { // rows have a length of 1
+				return fmt.Errorf("a template with the figure %v", v)
+			}
+		}
+	}
+	return nil
 }
 
 // Evaluation is how a word did on recordings with and without it.

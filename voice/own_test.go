@@ -1,11 +1,14 @@
 package voice_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -78,6 +81,33 @@ func TestAnEnrolledWordIsTheSameAfterExport(t *testing.T) {
 	}
 }
 
+// Several listeners share a word, not its buffers: each hears as if it were alone.
+func TestListenersOfOneWordDoNotDisturbEachOther(t *testing.T) {
+	pcm := sample(t, "clip-16.wav")
+	w, err := voice.Enroll(t.Context(), "mine", []voice.Example{{PCM: pcm, Span: wordOf(t, "clip-16.wav")}}, voice.EnrollOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sounds := [][]float32{pcm, pcm[:len(pcm)/3], noise(5, 0.1)}
+	var wg sync.WaitGroup
+	for _, sound := range sounds {
+		l, err := voice.NewListener(w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		alone := hear(t, l, sound)
+		wg.Go(func() {
+			for range 5 {
+				h, err := l.Hear(t.Context(), sound)
+				if diff := cmp.Diff(alone.Wakes, h.Wakes); err != nil || diff != "" {
+					t.Errorf("%v; -alone +together:\n%s", err, diff)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
 // Templates are figures of the built-in networks: of others they would never match, and the word would
 // never be found. That is said, not kept silent.
 func TestAWordOfOtherNetworksIsRefused(t *testing.T) {
@@ -94,6 +124,48 @@ func TestAWordOfOtherNetworksIsRefused(t *testing.T) {
 		}
 		if _, err := voice.ImportWord(text); !errors.Is(err, voice.ErrStale) {
 			t.Errorf("figures %q, format %q: error %v", w.Figures, w.Format, err)
+		}
+	}
+}
+
+// A word that was altered so that it is never found, everywhere, or with a score that is no number does not
+// pass for one that works; and what is imported can be written and read again.
+func TestAnAlteredWordIsRefused(t *testing.T) {
+	w, err := voice.Enroll(t.Context(), "computer", []voice.Example{{PCM: sample(t, "clip-16.wav"), Span: wordOf(t, "clip-16.wav")}}, voice.EnrollOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := w.Export()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, alter := range map[string]func(*voice.OwnWord){
+		"deaf":          func(w *voice.OwnWord) { w.Word.Found = 5 },
+		"everywhere":    func(w *voice.OwnWord) { w.Word.Found, w.Word.Uncertain = -1, -3 },
+		"crossed":       func(w *voice.OwnWord) { w.Word.Uncertain = w.Word.Found + 0.01 },
+		"less in noise": func(w *voice.OwnWord) { w.Word.Noise = -9 },
+		"no length":     func(w *voice.OwnWord) { w.Word.Window = 0 },
+		"infinite":      func(w *voice.OwnWord) { w.Templates[0].Rows[7] = 3e38 },
+		"narrow":        func(w *voice.OwnWord) { w.Templates[0].Width = 1 },
+		"short":         func(w *voice.OwnWord) { w.Templates[0].Rows = w.Templates[0].Rows[:w.Templates[0].Width] },
+		"nothing":       func(w *voice.OwnWord) { w.Templates, w.Networks = nil, [][]byte{} },
+		"capitals":      func(w *voice.OwnWord) { w.Name = "Computer" },
+		"control":       func(w *voice.OwnWord) { w.Name = "comp\x1b[2J" },
+	} {
+		x, err := voice.ImportWord(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		alter(x)
+		altered, err := json.Marshal(x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name == "nothing" { // an empty list is not written
+			altered = append(bytes.TrimSuffix(altered, []byte("}")), `,"networks":[]}`...)
+		}
+		if _, err := voice.ImportWord(altered); err == nil {
+			t.Errorf("%s: taken", name)
 		}
 	}
 }

@@ -29,19 +29,22 @@ const (
 // listenToSpeech adds the speech of the block that was analysed last, with the voices in it.
 func (l *Listener) listenToSpeech(h *Heard, offset time.Duration) {
 	a := l.analysis
-	known := h.Speech.Merge()
+	heard := time.Duration(0) // how far the block before has told
+	if n := len(h.Speech); n > 0 {
+		heard = h.Speech[n-1].End
+	}
 	for _, s := range child.Stretches(a) {
 		if !isSpeech(a, s) {
 			continue
 		}
 		span := earshot.Span{Start: offset + frameTime(s.From), End: offset + frameTime(s.To)}
-		if known.Overlaps(span.Start, span.End) { // the overlap of two blocks
+		// In the overlap of two blocks a stretch may have been heard, or begun: only the rest of it is new.
+		if span.Start = max(span.Start, heard); !span.Valid() {
 			continue
 		}
 		h.Speech = append(h.Speech, span)
 		h.Segments = append(h.Segments, l.segment(s, span))
 	}
-	h.Speech = h.Speech.Pad(speechMargin, speechMargin)
 	if offset == 0 {
 		l.whole(h)
 	}

@@ -108,10 +108,22 @@ func (a *app) enroll(ctx context.Context, name string, files []string, o enrollO
 	if len(speech) == 0 {
 		a.say("its thresholds were not tried on anything: give recordings without the word (--without) to lessen false alarms")
 	}
+	if e, err := w.Evaluate(ctx, soundsOf(examples), nil); err != nil {
+		return err
+	} else if e.Found == 0 {
+		a.say("it does not find its own clips: something in the recordings without the word (--without) sounds as much like it; do they hold it?")
+	}
 	return a.emit(card(w), func(out io.Writer) {
 		fmt.Fprintf(out, "enrolled %q from %d clip(s) of %d speaker(s) as %s; policies know it from the next plan on\n", w.Name, w.Card.Clips, w.Card.Speakers, kindText(w))
 		fmt.Fprintf(out, "how well it does: earshot wakeword evaluate %q --with OTHER-CLIPS --without OTHER-SPEECH\n", w.Name)
 	})
+}
+
+func soundsOf(examples []voice.Example) (out [][]float32) {
+	for _, e := range examples {
+		out = append(out, e.PCM)
+	}
+	return out
 }
 
 func kindText(w *voice.OwnWord) string {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 
 	"earshot/voice"
 
@@ -34,13 +35,16 @@ func (a *app) wordsDir() (string, error) {
 // loadWords reads all words of a folder, sorted by name; a folder that is not there has none. One that
 // cannot be read stops everything: without it recordings would be taken for accidental.
 func loadWords(dir string) ([]*voice.OwnWord, error) {
-	names, err := filepath.Glob(filepath.Join(dir, "*"+wordSuffix))
-	if err != nil {
+	files, err := os.ReadDir(dir) // no pattern: the folder's own name may look like one
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("reading the wake words: %w", err)
 	}
 	var out []*voice.OwnWord
-	for _, name := range names {
-		w, err := readWord(name)
+	for _, f := range files {
+		if !strings.HasSuffix(f.Name(), wordSuffix) {
+			continue
+		}
+		w, err := readWord(filepath.Join(dir, f.Name()))
 		if err != nil {
 			return nil, err
 		}
@@ -87,6 +91,9 @@ func vacant(dir, name string, force bool) error {
 	if wordName(name) == "" || len(wordName(name)) > 100 {
 		return fmt.Errorf("%w: a wake word's name has 1 to 100 letters", errUsage)
 	}
+	if strings.ContainsFunc(name, unicode.IsControl) {
+		return fmt.Errorf("%w: a wake word's name %q with control characters", errUsage, name)
+	}
 	w, err := readWord(wordFile(dir, name))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -128,7 +135,7 @@ func writeWhole(path string, text []byte) error {
 	return os.Rename(tmp.Name(), path)
 }
 
-// findWord reads the word of that name.
+// findWord reads the word of that name. The path is empty where there is none, and given where it cannot be read.
 func (a *app) findWord(name string) (*voice.OwnWord, string, error) {
 	dir, err := a.wordsDir()
 	if err != nil {
@@ -136,7 +143,7 @@ func (a *app) findWord(name string) (*voice.OwnWord, string, error) {
 	}
 	path := wordFile(dir, name)
 	w, err := readWord(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || err == nil && w.Name != wordName(name) { // two names, one file
 		builtIn, listErr := voice.BuiltInWords()
 		if listErr == nil && slices.Contains(builtIn, wordName(name)) {
 			return nil, "", fmt.Errorf("the word %q is built in: this command is for words of your own", wordName(name))
@@ -151,7 +158,7 @@ func newRemoveWord(a *app) *cobra.Command {
 		"Recordings that hold it count as heard anew from the next plan on.", cobra.ExactArgs(1),
 		func(_ *cobra.Command, args []string) error {
 			_, path, err := a.findWord(args[0])
-			if err != nil && !errors.Is(err, voice.ErrStale) {
+			if path == "" { // one that cannot be read stops everything until it is removed
 				return err
 			}
 			name := wordName(args[0])

@@ -56,7 +56,7 @@ func (f *Forest) Logit(x []float32) float32 {
 			at = next
 		}
 	}
-	return f.Base + f.Scale*float32(sum)
+	return f.Base + float32(f.Scale*float32(sum)) // rounded, not fused, where machines could
 }
 
 // Encode writes the forest: of each node 8 bytes, of each leaf 2.

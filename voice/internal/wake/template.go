@@ -14,6 +14,7 @@ type Matcher struct {
 	Word      Word
 	Templates []Template
 	nets      []*net.Runner
+	models    []*net.Model
 	level     leveller
 	input     []float32
 	rows      []float32
@@ -33,12 +34,15 @@ type Template struct {
 
 // NewMatcher makes a matcher with the figures of one or more networks.
 func NewMatcher(w Word, templates []Template, models ...*net.Model) *Matcher {
-	m := &Matcher{Word: w, Templates: templates}
+	m := &Matcher{Word: w, Templates: templates, models: models}
 	for _, model := range models {
 		m.nets = append(m.nets, net.NewRunner(model))
 	}
 	return m
 }
+
+// Clone makes a matcher of the same networks and templates for another goroutine.
+func (m *Matcher) Clone() *Matcher { return NewMatcher(m.Word, m.Templates, m.models...) }
 
 // Known lists the one word.
 func (m *Matcher) Known() []Word { return []Word{m.Word} }
