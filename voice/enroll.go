@@ -37,6 +37,9 @@ func Enroll(ctx context.Context, name string, examples []Example, opts EnrollOpt
 	if strings.ContainsFunc(name, unicode.IsControl) {
 		return nil, fmt.Errorf("enrolling the word %q: a name with control characters", name)
 	}
+	if opts.Steps < 0 || opts.Steps > mostSteps {
+		return nil, fmt.Errorf("enrolling the word %q: %d steps, not 1 to %d", name, opts.Steps, mostSteps)
+	}
 	b, err := load()
 	if err != nil {
 		return nil, err

@@ -218,16 +218,18 @@ func (l *Listener) asWakes(d scanner, hits []wake.Hit, offset, length time.Durat
 }
 
 // mergeWakes appends the wake words of the next block. What lies in the overlap was heard twice:
-// the better score stays.
+// the better score stays, and both are erased, for the border may cut a word.
 func mergeWakes(have, next []Wake) []Wake {
 	for _, w := range next {
 		twice := false
 		for i := range have {
 			if have[i].Word == w.Word && have[i].Span.Start < w.Span.End && w.Span.Start < have[i].Span.End {
 				twice = true
+				erase := earshot.Span{Start: min(have[i].Erase.Start, w.Erase.Start), End: max(have[i].Erase.End, w.Erase.End)}
 				if w.Score > have[i].Score {
 					have[i] = w
 				}
+				have[i].Erase = erase
 			}
 		}
 		if !twice {

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -99,6 +100,26 @@ func TestSpeechGoesOnFromBlockToBlock(t *testing.T) {
 	}
 	if end < 123*time.Second {
 		t.Errorf("the voices end at %s", end)
+	}
+}
+
+// A word that the border of two blocks cuts is erased whole: the cut one may have the better score.
+func TestAWordAcrossBlocksIsErasedWhole(t *testing.T) {
+	l, clip, word := listener(t), sample(t, "clip-16.wav"), wordOf(t, "clip-16.wav")
+	quiet := noise(123, 1e-4)
+	for cut := 20 * time.Millisecond; cut < 400*time.Millisecond; cut += 40 * time.Millisecond {
+		pcm := slices.Clone(quiet)
+		at := 120*time.Second + cut - word.End // of the clip, so that the word ends behind the first block
+		copy(pcm[at*voice.Rate/time.Second:], clip)
+		wakes, err := l.WakeWords(t.Context(), pcm)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range wakes {
+			if w.Word == "computer" && w.Erase.End < at+word.End {
+				t.Errorf("cut %s before its end: erased to %s, ends at %s (%+v)", cut, w.Erase.End, at+word.End, w)
+			}
+		}
 	}
 }
 

@@ -27,6 +27,7 @@ const (
 	oldFormat   = "earshot-word/2" // with one network
 	maxOwn      = 16 << 20         // bytes of an imported word
 	maxNetworks = 8
+	mostSteps   = 1_000_000
 	mostGain    = 4 // as [wake.Gain] gives at most
 	leastRows   = 3 // of a template, for it to match
 )

@@ -220,6 +220,17 @@ func TestEnrollingNeedsAWord(t *testing.T) {
 	}
 }
 
+// No steps make a network that knows nothing of the word.
+func TestEnrollingTakesSteps(t *testing.T) {
+	clips := []voice.Example{{PCM: sample(t, "clip-16.wav"), Span: wordOf(t, "clip-16.wav")}}
+	if _, err := voice.Enroll(t.Context(), "computer", clips, voice.EnrollOptions{Steps: -5}); err == nil {
+		t.Error("-5 steps are taken")
+	}
+	if _, err := voice.Enroll(t.Context(), "comp\nuter", clips, voice.EnrollOptions{}); err == nil {
+		t.Error("a name of two lines is taken")
+	}
+}
+
 func FuzzImportWord(f *testing.F) {
 	f.Add([]byte(`{"name":"x","format":"earshot-word/2","word":{"window":9},"templates":[{"width":2,"rows":[1,2]}]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {

@@ -41,7 +41,7 @@ type wakeJSON struct {
 	Verdict string `json:"verdict"`
 	*wordJSON
 	Words []wordJSON `json:"words,omitempty"` // all of them
-	Why   string     `json:"why,omitempty"`   // it is unheard
+	Why   string     `json:"why,omitempty"`   // it is unheard, or which other detector failed besides
 }
 
 type wordJSON struct {
@@ -121,6 +121,7 @@ func (x *inspection) hearWords(wakes []voice.Wake, failed string) {
 	case best != nil:
 		x.Wake.Verdict = string(best.Verdict)
 		x.Wake.wordJSON = &wordJSON{Word: best.Word, spanJSON: spanOf(best.Span), Score: best.Score}
+		x.Wake.Why = failed
 	case failed != "":
 		x.Wake = wakeJSON{Verdict: unheardVerdict, Why: failed}
 	}

@@ -46,7 +46,8 @@ func newEnroll(a *app) *cobra.Command {
 		`FILES are recordings of the word alone, files, folders or quoted patterns ('clips/*.wav'). Different speakers
 help more than more clips of one. Below five clips the word is found by comparing. From five on, with
 recordings without the word (--without, at least two minutes, better an hour, of the same devices), a network
-is taught here, which takes minutes. Policies know the word from the next plan on.`, cobra.MinimumNArgs(2),
+is taught here, which takes minutes. Policies know the word from the next plan on; a serve or worker that is running
+knows it when it is started anew.`, cobra.MinimumNArgs(2),
 		func(cmd *cobra.Command, args []string) error { return a.enroll(cmd.Context(), args[0], args[1:], o) })
 	c.Flags().StringArrayVar(&o.without, "without", nil, "recordings without the word: a file, a folder or a quoted pattern (may be repeated)")
 	c.Flags().BoolVar(&o.byFolder, "by-folder", false, "all files of a folder are one speaker's")

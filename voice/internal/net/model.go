@@ -173,7 +173,46 @@ func Decode(text []byte) (*Model, error) {
 	if len(rest) != 0 || len(m.Ops) == 0 || channels == 0 {
 		return nil, fmt.Errorf("reading a network: %d bytes left over", len(rest))
 	}
-	return &m, m.checkResiduals()
+	if err := m.checkResiduals(); err != nil {
+		return nil, err
+	}
+	return &m, m.checkReach()
+}
+
+// The most that comes into a network, and that may be anywhere in it: an answer of one that goes beyond
+// would be no number.
+const (
+	mostInput = 1e3
+	mostReach = 1e30
+)
+
+// checkReach makes sure that no step can give more than floats hold, whatever comes in.
+func (m *Model) checkReach() error {
+	reach, marked := mostInput, 0.0
+	for i, op := range m.Ops {
+		switch op.Kind {
+		case "mark":
+			marked = reach
+		case "add":
+			reach += marked
+		case "pool":
+			reach *= 2 // a spread
+		default:
+			sums := make([]float64, op.Out)
+			for k, w := range op.W {
+				sums[k%op.Out] += math.Abs(float64(w))
+			}
+			most := 0.0
+			for c, sum := range sums {
+				most = max(most, sum*reach+math.Abs(float64(op.B[c])))
+			}
+			reach = most
+		}
+		if reach > mostReach {
+			return fmt.Errorf("reading a network, step %d: weights so large that answers may be no numbers", i)
+		}
+	}
+	return nil
 }
 
 // weights is how many weights the op has; before is the width of what comes in, 0 at the start.

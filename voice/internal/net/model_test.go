@@ -52,6 +52,30 @@ func TestFoldedModelAnswersAsItsLayers(t *testing.T) {
 	}
 }
 
+// Weights so large that an answer would be no number are refused.
+func TestAnswersAreNumbers(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	var s Stack
+	for range 8 {
+		c := NewConv(4, 4, 1, 1, 1, true, r)
+		for i := range c.W.W {
+			c.W.W[i] = 1e6
+		}
+		s = append(s, c)
+	}
+	m, err := Fold(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := m.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Decode(text); err == nil {
+		t.Error("it was read")
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	m, err := Fold(small(rand.New(rand.NewPCG(5, 6))))
 	if err != nil {
