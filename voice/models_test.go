@@ -58,7 +58,7 @@ func TestTheVersionNamesNetworksAndThresholds(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.Write(regexp.MustCompile(`"version":"[^"]*"`).ReplaceAll([]byte(strings.TrimSpace(string(text))), []byte(`"version":""`)))
-	if got, want := listener(t).Version(), "earshot-voice/1-"+hex.EncodeToString(h.Sum(nil)[:4]); got != want {
+	if got, want := listener(t).Version(), "earshot-voice/2-"+hex.EncodeToString(h.Sum(nil)[:4]); got != want {
 		t.Errorf("version %s, of the files %s: run make tune-voice", got, want)
 	}
 }

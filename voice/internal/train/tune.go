@@ -89,5 +89,5 @@ func version(models string, tuning []byte) (string, error) {
 		h.Write(text)
 	}
 	h.Write(tuning)
-	return "earshot-voice/1-" + hex.EncodeToString(h.Sum(nil)[:4]), nil
+	return "earshot-voice/2-" + hex.EncodeToString(h.Sum(nil)[:4]), nil
 }
