@@ -115,7 +115,7 @@ func (a *app) enroll(ctx context.Context, name string, files []string, o enrollO
 		a.say("it does not find its own clips: something in the recordings without the word (--without) sounds as much like it; do they hold it?")
 	}
 	return a.emit(card(w), func(out io.Writer) {
-		fmt.Fprintf(out, "enrolled %q from %d clip(s) of %d speaker(s) as %s; policies know it from the next plan on\n", w.Name, w.Card.Clips, w.Card.Speakers, kindText(w))
+		fmt.Fprintf(out, "enrolled %q from %d clip(s) of %d speaker(s) as %s; policies know it from the next plan on (a running serve or worker when it is started anew)\n", w.Name, w.Card.Clips, w.Card.Speakers, kindText(w))
 		fmt.Fprintf(out, "how well it does: earshot wakeword evaluate %q --with OTHER-CLIPS --without OTHER-SPEECH\n", w.Name)
 	})
 }
