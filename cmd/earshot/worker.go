@@ -126,7 +126,7 @@ func newQueue(a *app) *cobra.Command {
 		})
 	}
 	return group("queue", "What workers have to do, and holding them up",
-		with("status", "Tell how many jobs wait and run", "A job is a part of a run or of a scan; what is due stands in the catalog (earshot policy forecast).",
+		with("status", "Tell how many jobs wait and run", "A job is a part of a run or of a scan, or recordings to be listened to; what is due stands in the catalog (earshot policy forecast).",
 			func(ctx context.Context, q *work.Queue) error {
 				s, err := q.Status(ctx)
 				if err != nil {

@@ -26,8 +26,8 @@ type Foresight struct {
 }
 
 // Foresee writes decisions back. A recording whose ETag is no longer the one that was decided on, or that
-// was made due while it was decided, is left alone: it is due anyway. What is written last may be lost with the machine's power, and is then decided
-// again; sealing the plan makes it last.
+// was made due while it was decided, is left alone: it is due anyway. What is written last may be lost with the
+// machine's power, and is then decided again; sealing the plan makes it last.
 func (d *DB) Foresee(ctx context.Context, fs []Foresight) error {
 	if len(fs) == 0 {
 		return nil
