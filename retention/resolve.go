@@ -283,58 +283,6 @@ func (r *Runner) eventWake(ctx context.Context, b *storage.Bucket, key string) (
 	return voice.Statement{}, voice.ErrSilent
 }
 
-// findCompanions looks which companions a recording has. beside, if not nil, is a look at what lies
-// beside many recordings.
-func (r *Runner) findCompanions(ctx context.Context, b *storage.Bucket, key string, beside *storage.Sweep) ([]earshot.Companion, error) {
-	var out []earshot.Companion
-	for _, c := range r.layout.companionKeys(key) {
-		if beside != nil {
-			if versions := beside.Versions(c.key); len(versions) > 0 && versions[0].Marker {
-				out = append(out, earshot.Companion{Class: c.Class, ID: earshot.RecordingID{Bucket: b.Name(), Key: c.key}})
-			} else if len(versions) > 0 {
-				out = append(out, earshot.Companion{Class: c.Class, ID: versions[0].ID, ETag: versions[0].ETag, Size: versions[0].Size})
-			}
-			continue
-		}
-		head, err := b.Head(ctx, c.key, "")
-		if errors.Is(err, storage.ErrNotFound) {
-			// What lies hidden below a delete marker is a copy too.
-			if p, err := b.Present(ctx, c.key); err != nil {
-				return nil, err
-			} else if p.Gone() {
-				continue
-			}
-			out = append(out, earshot.Companion{Class: c.Class, ID: earshot.RecordingID{Bucket: b.Name(), Key: c.key}})
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, earshot.Companion{Class: c.Class, ID: head.ID, ETag: head.ETag, Size: head.Size})
-	}
-	return out, nil
-}
-
-// companionRule is what becomes of a companion under a decision: what the policy says, else what
-// the layout says, else what the disposition implies.
-func (r *Runner) companionRule(d earshot.Decision, class string) earshot.CompanionRule {
-	if rule, ok := d.Companions[class]; ok {
-		if rule == earshot.CompanionTrim && d.Disposition == earshot.Delete {
-			return earshot.CompanionDelete
-		}
-		return rule
-	}
-	if d.Disposition == earshot.Delete {
-		return earshot.CompanionDelete
-	}
-	for _, c := range r.layout.companions {
-		if c.Class == class {
-			return c.OnRedact
-		}
-	}
-	return earshot.CompanionDelete
-}
-
 // Explain tells what each policy in whose scope a recording lies makes of it now. It asks for facts
 // as a plan would, and writes nothing.
 func (r *Runner) Explain(ctx context.Context, bucket, key string) ([]policies.Explanation, error) {
