@@ -63,7 +63,7 @@ func failed(ctx context.Context, tx *sql.Tx, at int64, id earshot.RecordingID, e
 	return err
 }
 
-func succeeded(ctx context.Context, tx execer, id earshot.RecordingID) error {
+func succeeded(ctx context.Context, tx *sql.Tx, id earshot.RecordingID) error {
 	_, err := tx.ExecContext(ctx, "delete from attention where bucket = $1 and key = $2", id.Bucket, id.Key)
 	return err
 }

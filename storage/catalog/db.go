@@ -101,8 +101,15 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 // dsn is a connector for the SQLite driver.
 type dsn string
 
-func (d dsn) Connect(context.Context) (driver.Conn, error) { return d.Driver().Open(string(d)) }
-func (d dsn) Driver() driver.Driver                        { return &sqlite.Driver{} }
+func (d dsn) Connect(context.Context) (driver.Conn, error) {
+	conn, err := d.Driver().Open(string(d))
+	if err != nil {
+		return nil, err
+	}
+	return &keeping{engine: conn.(engine), kept: map[string]*statement{}}, nil
+}
+
+func (d dsn) Driver() driver.Driver { return &sqlite.Driver{} }
 
 // Close closes the catalog.
 func (d *DB) Close() error { return d.db.Close() }

@@ -33,7 +33,6 @@ func (d *DB) Foresee(ctx context.Context, fs []Foresight) error {
 		return nil
 	}
 	err := d.lazily(ctx, func(tx *sql.Tx) error {
-		rows := prepare(tx)
 		var again []*Foresight
 		for i := range fs {
 			f := &fs[i]
@@ -41,14 +40,14 @@ func (d *DB) Foresee(ctx context.Context, fs []Foresight) error {
 			var err error
 			switch was := f.Was; {
 			case was == nil:
-				_, err = rows.ExecContext(ctx, foreseeLearned,
+				_, err = tx.ExecContext(ctx, foreseeLearned,
 					toJSON(f.Known), string(r.Subject), r.Device, f.Disposition, f.Rule, f.Reason, f.due(), mark(f.Digest), r.ID.Bucket, r.ID.Key, r.ETag)
 			case !f.Same:
-				_, err = rows.ExecContext(ctx, foreseeLearned+" and due_at = $12 and stored_at = $13",
+				_, err = tx.ExecContext(ctx, foreseeLearned+" and due_at = $12 and stored_at = $13",
 					toJSON(f.Known), string(r.Subject), r.Device, f.Disposition, f.Rule, f.Reason, f.due(), mark(f.Digest), r.ID.Bucket, r.ID.Key, r.ETag,
 					was.rawDue, micros(was.Recording.StoredAt))
 			case was.Disposition != f.Disposition || was.Rule != f.Rule:
-				_, err = rows.ExecContext(ctx, `update recordings set disposition = $1, rule = $2, reason = $3, due_at = $4, due_digest = $5
+				_, err = tx.ExecContext(ctx, `update recordings set disposition = $1, rule = $2, reason = $3, due_at = $4, due_digest = $5
 					where bucket = $6 and key = $7 and etag = $8 and due_at = $9 and stored_at = $10`,
 					f.Disposition, f.Rule, f.Reason, f.due(), mark(f.Digest), r.ID.Bucket, r.ID.Key, r.ETag, was.rawDue, micros(was.Recording.StoredAt))
 			default: // after a change of policy that is most of them
@@ -58,7 +57,7 @@ func (d *DB) Foresee(ctx context.Context, fs []Foresight) error {
 				return err
 			}
 		}
-		return foreseeAgain(ctx, rows, again)
+		return foreseeAgain(ctx, tx, again)
 	})
 	if err != nil {
 		return fmt.Errorf("writing decisions: %w", err)
@@ -82,7 +81,7 @@ const foresights = 20
 
 // foreseeAgain writes when recordings are due of which the same is to become as before. The columns of
 // other indices are not named, so that those need not be written.
-func foreseeAgain(ctx context.Context, tx execer, fs []*Foresight) error {
+func foreseeAgain(ctx context.Context, tx *sql.Tx, fs []*Foresight) error {
 	slices.SortStableFunc(fs, func(a, b *Foresight) int {
 		return strings.Compare(a.Known.Recording.ID.Bucket, b.Known.Recording.ID.Bucket)
 	})

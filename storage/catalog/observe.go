@@ -273,8 +273,7 @@ func prefixEnd(prefix string) string {
 	return ""
 }
 
-// upsertRows is how many recordings one statement carries: it is prepared once a page, since preparing
-// costs more than carrying out.
+// upsertRows is how many recordings one statement carries.
 const upsertRows = 30
 
 func upsert(ctx context.Context, tx *sql.Tx, recs []earshot.Recording, stem func(string) string) error {
@@ -288,18 +287,6 @@ func upsert(ctx context.Context, tx *sql.Tx, recs []earshot.Recording, stem func
 			args = append(args, r.ID.Bucket, r.ID.Key, r.ETag, r.Size, micros(r.StoredAt), stem(r.ID.Key))
 		}
 		return args
-	}
-	if len(recs) >= 2*upsertRows {
-		whole, err := tx.PrepareContext(ctx, upsertText(upsertRows))
-		if err != nil {
-			return err
-		}
-		defer func() { _ = whole.Close() }()
-		for ; len(recs) >= upsertRows; recs = recs[upsertRows:] {
-			if _, err := whole.ExecContext(ctx, bind(recs[:upsertRows])...); err != nil {
-				return err
-			}
-		}
 	}
 	for part := range slices.Chunk(recs, upsertRows) {
 		if _, err := tx.ExecContext(ctx, upsertText(len(part)), bind(part)...); err != nil {

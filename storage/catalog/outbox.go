@@ -13,7 +13,7 @@ import (
 )
 
 // put writes leaves to the outbox; one that is there already is left as it is.
-func put(ctx context.Context, tx execer, leaves []earshot.Leaf) error {
+func put(ctx context.Context, tx *sql.Tx, leaves []earshot.Leaf) error {
 	for _, l := range leaves {
 		if l.ID == "" {
 			continue
@@ -28,7 +28,7 @@ func put(ctx context.Context, tx execer, leaves []earshot.Leaf) error {
 
 // Say writes entries that go with no other change.
 func (d *DB) Say(ctx context.Context, leaves ...earshot.Leaf) error {
-	return wrap("writing to the log's outbox", d.tx(ctx, func(tx *sql.Tx) error { return put(ctx, prepare(tx), leaves) }))
+	return wrap("writing to the log's outbox", d.tx(ctx, func(tx *sql.Tx) error { return put(ctx, tx, leaves) }))
 }
 
 // Head is the catalog as the log sees it: the place where entries get their numbers.

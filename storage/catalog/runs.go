@@ -26,10 +26,9 @@ func (d *DB) Add(ctx context.Context, run earshot.RunID, actions []earshot.Actio
 		if _, err := d.expect(ctx, tx, run, earshot.RunDraft); err != nil {
 			return err
 		}
-		rows := prepare(tx)
 		for _, a := range actions {
 			a.Run, a.State = run, earshot.ActionPlanned
-			if _, err := rows.ExecContext(ctx, "insert into actions (run, seq, state, bucket, key, doc) values ($1, $2, $3, $4, $5, $6)",
+			if _, err := tx.ExecContext(ctx, "insert into actions (run, seq, state, bucket, key, doc) values ($1, $2, $3, $4, $5, $6)",
 				string(run), a.Seq, string(a.State), a.Recording.ID.Bucket, a.Recording.ID.Key, toJSON(a)); err != nil {
 				return err
 			}
@@ -205,9 +204,8 @@ func (d *DB) Claim(ctx context.Context, l Lease, batch []Transition) ([]earshot.
 	var claimed []earshot.Action
 	err := d.tx(ctx, func(tx *sql.Tx) error {
 		claimed = claimed[:0]
-		rows := prepare(tx)
 		for _, t := range batch {
-			ok, err := advance(ctx, rows, t, earshot.ActionPlanned, "intent_id")
+			ok, err := advance(ctx, tx, t, earshot.ActionPlanned, "intent_id")
 			if err != nil {
 				return err
 			}
@@ -215,7 +213,7 @@ func (d *DB) Claim(ctx context.Context, l Lease, batch []Transition) ([]earshot.
 				continue
 			}
 			claimed = append(claimed, t.Action)
-			if _, err := rows.ExecContext(ctx, "update actions set owner = $1, lease_until = $2 where run = $3 and seq = $4",
+			if _, err := tx.ExecContext(ctx, "update actions set owner = $1, lease_until = $2 where run = $3 and seq = $4",
 				l.Owner, micros(l.Until), string(t.Action.Run), t.Action.Seq); err != nil {
 				return err
 			}
@@ -228,9 +226,8 @@ func (d *DB) Claim(ctx context.Context, l Lease, batch []Transition) ([]earshot.
 // Settle writes outcomes, each only if its action is still intended, with their effects.
 func (d *DB) Settle(ctx context.Context, now int64, batch ...Transition) error {
 	return wrap("settling actions", d.tx(ctx, func(tx *sql.Tx) error {
-		rows := prepare(tx)
 		for _, t := range batch {
-			ok, err := advance(ctx, rows, t, earshot.ActionIntended, "outcome_id")
+			ok, err := advance(ctx, tx, t, earshot.ActionIntended, "outcome_id")
 			if err != nil {
 				return err
 			}
@@ -242,7 +239,7 @@ func (d *DB) Settle(ctx context.Context, now int64, batch ...Transition) error {
 			case earshot.ActionFailed:
 				err = failed(ctx, tx, now, id, t.Action.Recording.ETag, t.Action.Why)
 			case earshot.ActionDone:
-				err = succeeded(ctx, rows, id)
+				err = succeeded(ctx, tx, id)
 			case earshot.ActionPlanned, earshot.ActionIntended, earshot.ActionSkipped:
 			}
 			if err != nil {
@@ -250,9 +247,9 @@ func (d *DB) Settle(ctx context.Context, now int64, batch ...Transition) error {
 			}
 			switch k := t.Effect.Known; {
 			case t.Effect.Gone:
-				_, err = rows.ExecContext(ctx, "update recordings set gone_at = $1, facts = '', disposition = 'deleted', reason = '' where bucket = $2 and key = $3", now, id.Bucket, id.Key)
+				_, err = tx.ExecContext(ctx, "update recordings set gone_at = $1, facts = '', disposition = 'deleted', reason = '' where bucket = $2 and key = $3", now, id.Bucket, id.Key)
 			case k != nil:
-				_, err = rows.ExecContext(ctx, `update recordings set etag = $1, size = $2, stored_at = $3, facts = $4, due_at = $7 where bucket = $5 and key = $6`,
+				_, err = tx.ExecContext(ctx, `update recordings set etag = $1, size = $2, stored_at = $3, facts = $4, due_at = $7 where bucket = $5 and key = $6`,
 					k.Recording.ETag, k.Recording.Size, micros(k.Recording.StoredAt), toJSON(k), id.Bucket, id.Key, atOnce(time.Now()))
 			}
 			if err != nil {
@@ -263,7 +260,7 @@ func (d *DB) Settle(ctx context.Context, now int64, batch ...Transition) error {
 	}))
 }
 
-func advance(ctx context.Context, tx execer, t Transition, from earshot.ActionState, idColumn string) (bool, error) {
+func advance(ctx context.Context, tx *sql.Tx, t Transition, from earshot.ActionState, idColumn string) (bool, error) {
 	a := t.Action
 	res, err := tx.ExecContext(ctx, "update actions set state = $1, doc = $2, "+idColumn+" = $3 where run = $4 and seq = $5 and state = $6",
 		string(a.State), toJSON(a), t.Leaf.ID, string(a.Run), a.Seq, string(from))
