@@ -32,7 +32,7 @@ import (
 // at a time; a seed chooses which, and what becomes of it: lost, landed with the answer lost, 503, slow,
 // cut short, or the death of the process. Somebody else changes a recording or places a hold meanwhile.
 //
-//	EARSHOT_SEEDS=10000 go test -run TestSimulation ./retention   # more seeds than usual
+//	make simulate                                                 # 10,000 seeds, on all cores
 //	EARSHOT_SEED=n go test -run TestSimulation -v ./retention     # one of them, step by step
 
 // simStart is when the simulation begins; the bubble's clock begins in 2000.

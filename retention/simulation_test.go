@@ -28,14 +28,9 @@ func TestSimulation(t *testing.T) {
 		w.run(t, n, true)
 		return
 	}
-	seeds := uint64(500)
-	if n, err := strconv.ParseUint(os.Getenv("EARSHOT_SEEDS"), 10, 64); err == nil {
-		seeds = n
-	} else if testing.Short() {
-		seeds = 30
-	}
+	from, to := simSeeds(t)
 	began, steps, crashed := time.Now(), 0, 0
-	for seed := range seeds {
+	for seed := from; seed < to; seed++ {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			s := w.run(t, seed, false)
 			steps += s.steps
@@ -48,7 +43,28 @@ func TestSimulation(t *testing.T) {
 			break
 		}
 	}
-	t.Logf("%d seeds, %d steps, %d deaths in %s", seeds, steps, crashed, time.Since(began).Round(time.Millisecond))
+	t.Logf("seeds %d to %d, %d steps, %d deaths in %s", from, to-1, steps, crashed, time.Since(began).Round(time.Millisecond))
+}
+
+// simSeeds are the seeds to go through: EARSHOT_SEEDS is how many, or FROM-TO, where TO is not one of them.
+func simSeeds(t *testing.T) (from, to uint64) {
+	asked := os.Getenv("EARSHOT_SEEDS")
+	switch {
+	case asked == "" && testing.Short():
+		return 0, 30
+	case asked == "":
+		return 0, 100 // make simulate goes through many
+	}
+	first, last, ok := strings.Cut(asked, "-")
+	if !ok {
+		first, last = "0", asked
+	}
+	from, err := strconv.ParseUint(first, 10, 64)
+	to, err2 := strconv.ParseUint(last, 10, 64)
+	if err != nil || err2 != nil || from >= to {
+		t.Fatalf("EARSHOT_SEEDS=%s: how many, or FROM-TO", asked)
+	}
+	return from, to
 }
 
 // TestSimulationIsTheSameAgain: a seed gives the same steps each time, or its number would be worth
