@@ -41,6 +41,9 @@ func (r *Runner) Apply(ctx context.Context, id earshot.RunID) (Applied, error) {
 		return Applied{}, err
 	}
 	defer release()
+	if r, err = r.renewed(); err != nil {
+		return Applied{}, err
+	}
 	// One recording that cannot be settled does not stop the others.
 	_, settleErr := r.settle(ctx)
 	if settleErr != nil && !errors.Is(settleErr, ErrPartly) {

@@ -64,6 +64,9 @@ func (r *Runner) Assist(ctx context.Context, id earshot.RunID, most int) (unfini
 	if run.State != earshot.RunApplying {
 		return 0, fmt.Errorf("%w: run %s is %s", ErrStaleRun, id, run.State)
 	}
+	if r, err = r.renewed(); err != nil {
+		return 0, err
+	}
 	if _, err := r.fit(ctx, run); err != nil {
 		return 0, err
 	}

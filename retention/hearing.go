@@ -66,7 +66,7 @@ func (p *planning) heardByAll(ctx context.Context, ask []earshot.RecordingID) er
 	}
 	r.o.WakeHearing(ctx, len(ask))
 	for {
-		n, err := r.Hear(ctx)
+		n, err := r.hear(ctx)
 		if err != nil {
 			return err
 		}
@@ -119,6 +119,13 @@ func (r *Runner) terms() string {
 // has, and returns how many they were. A recording that cannot be listened to now is left to that plan, which
 // tells of it.
 func (r *Runner) Hear(ctx context.Context) (heard int, err error) {
+	if r, err = r.renewed(); err != nil {
+		return 0, err
+	}
+	return r.hear(ctx)
+}
+
+func (r *Runner) hear(ctx context.Context) (heard int, err error) {
 	if r.o.Ear == nil {
 		return 0, nil
 	}

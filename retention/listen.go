@@ -25,6 +25,18 @@ type Ear interface {
 	Listen(ctx context.Context, src io.ReaderAt, size int64, at time.Time) (facts []earshot.Listening, why string, ok bool, err error)
 	// Version names all that answers hang on.
 	Version() string
+	// Words names what the operator has taught it; empty for nothing.
+	Words() string
+}
+
+// judge names what decisions are made by: the policies, and the words that the operator has taught. With
+// another one, every recording is decided anew; with other networks of earshot's own only when it is due, for
+// to listen to all that is stored after each update would take days.
+func (r *Runner) judge() string {
+	if r.o.Ear == nil || r.o.Ear.Words() == "" {
+		return r.rules.digest.String()
+	}
+	return earshot.DigestOf([]byte(r.rules.digest.String() + r.o.Ear.Words())).String()
 }
 
 // maxListen is the largest recording that is fetched to be heard, in bytes.

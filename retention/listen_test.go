@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"earshot"
+	"earshot/retention"
 	"earshot/storage/storagetest"
 	"earshot/voice/ear"
 )
@@ -19,12 +20,14 @@ import (
 // someEar says what it is told to say, and counts.
 type someEar struct {
 	version string
+	words   string
 	facts   []earshot.Listening
 	why     string
 	asked   int
 }
 
-func (e *someEar) Version() string { return e.version }
+func (e *someEar) Version() string { return e.version + e.words }
+func (e *someEar) Words() string   { return e.words }
 
 func (e *someEar) Listen(context.Context, io.ReaderAt, int64, time.Time) ([]earshot.Listening, string, bool, error) {
 	e.asked++
@@ -80,6 +83,38 @@ func TestARecordingIsHeardOncePerVersion(t *testing.T) {
 		if e.asked != want {
 			t.Errorf("after plan %d it was heard %d times, want %d", i+1, e.asked, want)
 		}
+	}
+}
+
+// TestAnEnrolledWordCountsAtOnce: a process that runs takes it up, and what was decided without it is decided
+// anew, though it is not due.
+func TestAnEnrolledWordCountsAtOnce(t *testing.T) {
+	silent := []earshot.Listening{{Kind: earshot.KindWake}, {Kind: earshot.KindChild, Score: 0.1}, {Kind: earshot.KindSpeech}}
+	before := &someEar{version: "1", facts: silent}
+	w := newWorld(t, storagetest.Embedded(t), true, false)
+	w.policy = strings.ReplaceAll(listenPolicy, "BUCKET", w.name)
+	var now retention.Ear = before
+	w.ear, w.renew = before, func() (retention.Ear, error) { return now, nil }
+	w.put("clips/s1/a.wav", clip(8000), map[string]string{"captured-at": w.now.Format(time.RFC3339)})
+	p := w.mustStart()
+	defer p.stop()
+	for range 2 {
+		if planned, err := p.plan(t.Context()); err != nil || planned.Redacts != 0 {
+			t.Fatal(planned, err)
+		}
+	}
+	if before.asked != 1 {
+		t.Errorf("it was heard %d times, want once", before.asked)
+	}
+	after := &someEar{version: "1", words: "+mine", facts: append([]earshot.Listening{wakeAt(300*time.Millisecond, 600*time.Millisecond)}, silent[1:]...)}
+	now = after
+	planned, err := p.plan(t.Context())
+	if err != nil || planned.Redacts != 1 || after.asked != 1 {
+		t.Fatalf("with the word %d redactions are planned and it was heard %d times (%v), want once each", planned.Redacts, after.asked, err)
+	}
+	applied, err := p.runner.Apply(t.Context(), planned.Run.ID)
+	if err != nil || applied.Redacted != 1 || after.asked != 1 {
+		t.Fatal(applied, after.asked, err)
 	}
 }
 

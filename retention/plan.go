@@ -65,6 +65,9 @@ func (r *Runner) Plan(ctx context.Context, names ...string) (Planned, error) {
 		return Planned{}, err
 	}
 	defer release()
+	if r, err = r.renewed(); err != nil {
+		return Planned{}, err
+	}
 	if err := r.Activate(ctx); err != nil {
 		return Planned{}, err
 	}
@@ -132,7 +135,7 @@ func (r *Runner) abandonOld(ctx context.Context, names string) error {
 func (p *planning) scope(ctx context.Context, s Scope) error {
 	var batch []catalog.Row
 	seen := 0
-	for row, err := range p.r.o.Catalog.Due(ctx, s.Bucket, s.Prefix, p.r.rules.digest.String(), p.run.AsOf) {
+	for row, err := range p.r.o.Catalog.Due(ctx, s.Bucket, s.Prefix, p.r.judge(), p.run.AsOf) {
 		if err != nil {
 			return err
 		}
@@ -193,7 +196,7 @@ func (p *planning) decide(ctx context.Context, batch []catalog.Row) error {
 		}
 		res.known.Deaf = nil // to be asked again: an event may come late
 		f := catalog.Foresight{
-			Was: &batch[i], Same: unlearned(&batch[i], res), Known: res.known, Digest: p.r.rules.digest.String(),
+			Was: &batch[i], Same: unlearned(&batch[i], res), Known: res.known, Digest: p.r.judge(),
 			Disposition: res.decision.Disposition.String(), Rule: res.decision.Rule, Reason: why(res.decision), Due: res.decision.Until,
 		}
 		if destroys(res.decision) {

@@ -34,7 +34,10 @@ type Options struct {
 	Layout      Layout
 	By          earshot.Principal // who runs this
 	// Ear hears what nobody wrote down. Nil: it stays unknown.
-	Ear       Ear
+	Ear Ear
+	// Renew, if not nil, is asked for the Ear at the beginning of each plan, application and listening, since
+	// words may be enrolled while a process runs: what it gives serves the whole of it.
+	Renew     func() (Ear, error)
 	Inventory string // folder of the last inventories, to be named in entries; may be empty
 	Producer  string // program and version, for the log
 	Spool     string // folder for sound under redaction; default os.TempDir
@@ -61,9 +64,14 @@ type Options struct {
 // Runner makes and applies plans. It is safe for concurrent use. One process at a time plans; on a
 // shared catalog any number applies.
 type Runner struct {
-	o       Options
-	layout  *layout
-	rules   ruleset
+	o      Options
+	layout *layout
+	rules  ruleset
+	*met
+}
+
+// met is what a Runner has come across: its copies with another Ear share it.
+type met struct {
 	mu      sync.Mutex // guards what follows
 	buckets map[string]*storage.Bucket
 	sealed  map[earshot.RunID]earshot.Digest // the run whose actions were found to be as sealed
@@ -135,8 +143,23 @@ func New(o Options) (*Runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Runner{o: o, layout: l, rules: newRuleset(o.Policies), buckets: map[string]*storage.Bucket{}, sealed: map[earshot.RunID]earshot.Digest{},
-		cores: make(chan struct{}, runtime.GOMAXPROCS(0))}, nil
+	return &Runner{o: o, layout: l, rules: newRuleset(o.Policies), met: &met{
+		buckets: map[string]*storage.Bucket{}, sealed: map[earshot.RunID]earshot.Digest{}, cores: make(chan struct{}, runtime.GOMAXPROCS(0)),
+	}}, nil
+}
+
+// renewed is the Runner with what hears now.
+func (r *Runner) renewed() (*Runner, error) {
+	if r.o.Renew == nil {
+		return r, nil
+	}
+	hears, err := r.o.Renew()
+	if err != nil {
+		return nil, err
+	}
+	c := *r
+	c.o.Ear = hears
+	return &c, nil
 }
 
 // PolicyDigest is the digest over all policies of this Runner, as plans name it.

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"time"
 
 	"earshot"
@@ -122,16 +124,63 @@ func (c *Config) earOptions() (o ear.Options, err error) {
 	return o, nil
 }
 
-// ear makes what the configuration says hears; nil for none.
-func (c *Config) ear() (retention.Ear, error) {
+// ears makes what hears, and makes it anew when words were enrolled or removed since.
+type ears struct {
+	c     *Config
+	mu    sync.Mutex // guards what follows
+	words string     // what the folder of words held
+	made  *ear.Ear
+}
+
+// ears is nil where the configuration says that nothing hears.
+func (c *Config) ears() *ears {
 	if c.Hearing.Detector == "none" {
-		return nil, nil
+		return nil
 	}
-	o, err := c.earOptions()
+	return &ears{c: c}
+}
+
+func (e *ears) now() (retention.Ear, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	words, err := folderState(filepath.Join(e.c.dir, wordsFolder))
+	if err != nil {
+		return nil, fmt.Errorf("reading the wake words: %w", err)
+	}
+	if e.made != nil && words == e.words {
+		return e.made, nil
+	}
+	o, err := e.c.earOptions()
 	if err != nil {
 		return nil, err
 	}
-	return ear.New(o)
+	made, err := ear.New(o)
+	if err != nil {
+		return nil, err
+	}
+	e.words, e.made = words, made
+	return made, nil
+}
+
+// folderState tells a folder's files apart from what they were: names, sizes and times. A folder that is not
+// there holds none.
+func folderState(dir string) (string, error) {
+	files, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	var state strings.Builder
+	for _, f := range files {
+		info, err := f.Info()
+		if errors.Is(err, fs.ErrNotExist) { // removed meanwhile
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(&state, "%q %d %d\n", f.Name(), info.Size(), info.ModTime().UnixNano())
+	}
+	return state.String(), nil
 }
 
 // lookedAt is what is heard in one recording, for a person to look at.

@@ -168,14 +168,16 @@ func (a *app) newRunner(i *installation, by earshot.Principal) (*retention.Runne
 			return nil, fmt.Errorf("making the spool folder: %w", err)
 		}
 	}
-	hears, err := i.cfg.ear()
-	if err != nil {
-		return nil, err
-	}
 	o := retention.Options{
-		Ear: hears, Store: i.store, Catalog: i.db, Log: i.log, Tagger: i.keys.Tagger, SubjectKeys: i.subjects, Policies: i.policies, Layout: layout, Inventory: i.cfg.Inventory,
+		Store: i.store, Catalog: i.db, Log: i.log, Tagger: i.keys.Tagger, SubjectKeys: i.subjects, Policies: i.policies, Layout: layout, Inventory: i.cfg.Inventory,
 		Recent: i.cfg.Scan.recent, FullEvery: i.cfg.Scan.full,
 		By: by, Producer: "earshot/" + version(), Spool: i.cfg.Spool, Workers: i.cfg.Workers, Logger: a.logger(), Progress: a.progress(),
+	}
+	if ears := i.cfg.ears(); ears != nil {
+		o.Renew = ears.now
+		if o.Ear, err = ears.now(); err != nil {
+			return nil, err
+		}
 	}
 	i.wake(&o)
 	return retention.New(o)

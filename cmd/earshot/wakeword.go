@@ -46,8 +46,8 @@ func newEnroll(a *app) *cobra.Command {
 		`FILES are recordings of the word alone, files, folders or quoted patterns ('clips/*.wav'). Different speakers
 help more than more clips of one. Below five clips the word is found by comparing. From five on, with
 recordings without the word (--without, at least two minutes, better an hour, of the same devices), a network
-is taught here, which takes minutes. Policies know the word from the next plan on; a serve or worker that is running
-knows it when it is started anew.`, cobra.MinimumNArgs(2),
+is taught here, which takes minutes. Policies know the word from the next plan on, those of a running serve too;
+workers on other machines need the file in their folder of words.`, cobra.MinimumNArgs(2),
 		func(cmd *cobra.Command, args []string) error { return a.enroll(cmd.Context(), args[0], args[1:], o) })
 	c.Flags().StringArrayVar(&o.without, "without", nil, "recordings without the word: a file, a folder or a quoted pattern (may be repeated)")
 	c.Flags().BoolVar(&o.byFolder, "by-folder", false, "all files of a folder are one speaker's")
@@ -115,7 +115,7 @@ func (a *app) enroll(ctx context.Context, name string, files []string, o enrollO
 		a.say("it does not find its own clips: something in the recordings without the word (--without) sounds as much like it; do they hold it?")
 	}
 	return a.emit(card(w), func(out io.Writer) {
-		fmt.Fprintf(out, "enrolled %q from %d clip(s) of %d speaker(s) as %s; policies know it from the next plan on (a running serve or worker when it is started anew)\n", w.Name, w.Card.Clips, w.Card.Speakers, kindText(w))
+		fmt.Fprintf(out, "enrolled %q from %d clip(s) of %d speaker(s) as %s; policies know it from the next plan on\n", w.Name, w.Card.Clips, w.Card.Speakers, kindText(w))
 		fmt.Fprintf(out, "how well it does: earshot wakeword evaluate %q --with OTHER-CLIPS --without OTHER-SPEECH\n", w.Name)
 	})
 }

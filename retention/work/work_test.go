@@ -234,6 +234,7 @@ type slowEar struct {
 }
 
 func (e *slowEar) Version() string { return "1" }
+func (e *slowEar) Words() string   { return "" }
 
 func (e *slowEar) Listen(_ context.Context, src io.ReaderAt, size int64, _ time.Time) ([]earshot.Listening, string, bool, error) {
 	e.heard.Add(1)

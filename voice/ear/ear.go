@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strings"
 	"time"
 
 	"earshot"
@@ -67,6 +68,15 @@ func New(o Options) (*Ear, error) {
 
 // Version names all that answers hang on: with another version, listen again.
 func (e *Ear) Version() string { return e.version }
+
+// Words names the operator's own words and what they were taught from; empty where there are none.
+func (e *Ear) Words() string {
+	var all []string
+	for _, w := range e.o.Words {
+		all = append(all, w.Version())
+	}
+	return strings.Join(all, "+")
+}
 
 // Heard is what was heard in a recording.
 type Heard struct {
