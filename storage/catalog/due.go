@@ -35,8 +35,7 @@ type dueQuery struct {
 	digest              string
 	asOf                int64
 	yield               func(Row, error) bool
-	over                bool            // whoever reads has enough
-	gave                map[string]bool // keys that the sweep must not give again
+	over                bool // whoever reads has enough
 }
 
 func (q *dueQuery) run(ctx context.Context) error {
@@ -46,7 +45,6 @@ func (q *dueQuery) run(ctx context.Context) error {
 		return err
 	}
 	// What was asked for comes first, whatever policies its rows were decided by.
-	q.gave = map[string]bool{}
 	for of, ok, err := q.next(ctx, "", true); ok || err != nil; of, ok, err = q.next(ctx, of, false) {
 		if err != nil {
 			return err
@@ -135,9 +133,10 @@ const idle = ` gone_at = 0 and bucket = $1 and not exists
 const (
 	dueQueryOfDigest = "select " + rowColumns + " from recordings where" + idle +
 		" and due_digest = $3 and (due_at, key) > ($4, $5) and due_at <= $6 order by due_at, key limit 1000"
-	// The digest is not compared as it is, or the engine might take the index and sort.
+	// Digest and time are not compared as they are, or the engine might take the index and sort. What is due at once was
+	// given before; what became so since is for the next plan.
 	dueQuerySweep = "select " + rowColumns + " from recordings where" + idle +
-		" and due_digest || '' = $3 and key > $4 and ($5 = '' or key < $5) order by key limit 1000"
+		" and due_digest || '' = $3 and due_at + 0 >= 0 and key > $4 and ($5 = '' or key < $5) order by key limit 1000"
 )
 
 // ofDigest gives the rows that a digest has decided and that are due in a time, in order of time.
@@ -153,9 +152,6 @@ func (q *dueQuery) ofDigest(ctx context.Context, digest string, from, by int64) 
 			fromDue, fromKey = r.rawDue, r.Recording.ID.Key
 			if fromKey < q.prefix || q.end != "" && fromKey >= q.end {
 				continue
-			}
-			if by < 0 && digest != q.digest && !q.d.dialect.server { // with a server nothing is swept
-				q.gave[fromKey] = true
 			}
 			if q.over = !q.yield(r, nil); q.over {
 				return nil
@@ -179,7 +175,7 @@ func (q *dueQuery) sweep(ctx context.Context, digest string) error {
 		}
 		for _, r := range page {
 			from = r.Recording.ID.Key
-			if from < q.prefix || q.gave[from] {
+			if from < q.prefix {
 				continue
 			}
 			if q.over = !q.yield(r, nil); q.over {
