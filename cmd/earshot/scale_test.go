@@ -181,6 +181,7 @@ func TestManyMachines(t *testing.T) {
 	}()
 	rng := rand.New(rand.NewPCG(3, 4))
 	did := map[string]int{}
+	harms := 12 + scale()/5000 // deaths of the leader, until which it goes on
 	for round, done := 0, false; !done; round++ {
 		leader := m.start("apply", string(run.ID))
 		over := make(chan error, 1)
@@ -191,14 +192,14 @@ func TestManyMachines(t *testing.T) {
 				alive = false
 				done = err == nil
 			case <-time.After(time.Duration(300+rng.IntN(700)) * time.Millisecond):
-				if round > 12 {
+				if round > harms {
 					m.mend()
 					continue // enough of it: let it finish
 				}
 				did[m.harm(rng, workers, leader)]++
 			}
 		}
-		if round > 60 {
+		if round > harms+48 {
 			t.Fatal("the run does not come to its end")
 		}
 	}
