@@ -34,7 +34,10 @@ type Options struct {
 	Layout      Layout
 	By          earshot.Principal // who runs this
 	// Ear hears what nobody wrote down. Nil: it stays unknown.
-	Ear       Ear
+	Ear Ear
+	// Session is how far apart recordings of one device may follow one another to be of one session, whose
+	// voices policies may judge together. 0: each recording has a session of its own.
+	Session   time.Duration
 	Inventory string // folder of the last inventories, to be named in entries; may be empty
 	Producer  string // program and version, for the log
 	Spool     string // folder for sound under redaction; default os.TempDir
@@ -166,6 +169,7 @@ type Scope = policies.Scope
 type ruleset struct {
 	policies []*policies.Policy
 	digest   earshot.Digest
+	pooled   bool // one of them asks what a session's recordings tell together
 }
 
 func newRuleset(ps []*policies.Policy) ruleset {
@@ -175,6 +179,7 @@ func newRuleset(ps []*policies.Policy) ruleset {
 	for _, p := range s.policies {
 		d := p.Digest()
 		all = append(all, d[:]...)
+		s.pooled = s.pooled || p.Pools()
 	}
 	s.digest = earshot.DigestOf(all)
 	return s
