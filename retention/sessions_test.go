@@ -238,8 +238,29 @@ func TestNothingGoesWhileOneIsToBeHeard(t *testing.T) {
 	s.ear.broken = false
 	s.now = s.now.Add(2 * time.Hour)
 	s.planned("c") // b is an adult
+}
+
+// What another version of the ear heard is no figure of this one's: it is heard anew, and the session judged then.
+func TestASessionIsOfOneEar(t *testing.T) {
+	s := newSession(t, false)
+	s.say("a", "kitchen", 0, 40)
+	s.say("b", "kitchen", 30, 30)
+	s.planned("")
 	s.ear.version = "2"
-	s.planned("c") // nobody heard anew yet by whom a could go
+	id := earshot.RecordingID{Bucket: s.name, Key: "clips/s1/a.wav"}
+	if err := s.p.db.Touch(t.Context(), []earshot.RecordingID{id}); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []struct {
+		heard       int
+		disposition string
+	}{{3, "review"}, {4, "keep"}, {4, "keep"}} {
+		s.planned("")
+		row, err := s.p.db.Recording(t.Context(), s.name, id.Key)
+		if err != nil || row.Disposition != want.disposition || s.ear.heard != want.heard {
+			t.Errorf("plan %d: %d were heard, and it is %s (%s), %v; want %+v", i, s.ear.heard, row.Disposition, row.Reason, err, want)
+		}
+	}
 }
 
 // A row of the catalog's sessions goes with its recording, when a person asks for it too, and with the last
