@@ -109,6 +109,13 @@ type Request struct {
 	Refused  string      `json:"refused,omitempty"`  // what was refused in part, and why, in words
 }
 
+// Pooled is what several recordings tell together of whether a child speaks.
+type Pooled struct {
+	Probability float64 // from 0 to 1
+	Of          int     // recordings that were judged; 0: there is no figure
+	Why         string  // there is none, in a few words
+}
+
 // Facts is everything that a policy may know of one recording. It holds no clock: what follows
 // from the facts at a given moment is the policy's business.
 type Facts struct {
@@ -121,6 +128,9 @@ type Facts struct {
 	// Deaf says that a listening of this kind was tried, or cannot be tried, and that nothing came
 	// of it: the reason in a few words. Such a fact stays missing.
 	Deaf map[Kind]string
+	// Pooled is what the recordings of the same device in one session tell together of whether a child
+	// speaks; nil where nobody has asked yet.
+	Pooled *Pooled
 	// Subject is nil where the recording has none or the operator knows nothing of it.
 	Subject  *Subject
 	Lock     Lock

@@ -88,7 +88,10 @@ type listeningText struct {
 	Word        string   `yaml:"word"`
 	Score       *float64 `yaml:"score"`
 	Probability *float64 `yaml:"probability"`
-	CommandEnd  string   `yaml:"commandEnd"`
+	// Pooled is the probability of a child over the recording's session; default: probability, as of a
+	// recording that has its session for itself.
+	Pooled     *float64 `yaml:"pooled"`
+	CommandEnd string   `yaml:"commandEnd"`
 }
 
 type subjectText struct {
@@ -200,6 +203,7 @@ func (r *caseReader) facts(path string, w *factsText, now time.Time) earshot.Fac
 		}
 		f.Deaf[earshot.Kind(kind)] = why
 	}
+	r.pooled(path+".child", w, &f)
 	r.subject(path+".subject", w.Subject, &f)
 	if w.Hold {
 		f.Holds = []earshot.Hold{{ID: "hold-case", Matter: "case", PlacedAt: now}}
@@ -242,6 +246,28 @@ func (r *caseReader) listening(path string, w *listeningText, kind earshot.Kind,
 		}
 	}
 	f.Heard[kind] = l
+}
+
+// pooled gives the figure of the session. With a reason why the recording itself cannot be listened to it
+// stands alone.
+func (r *caseReader) pooled(path string, w *factsText, f *earshot.Facts) {
+	for kind, l := range map[string]*listeningText{"wake": w.Wake, "speech": w.Speech} {
+		if l != nil && l.Pooled != nil {
+			r.wrong(path, "`pooled` is a figure of `child`, not of `%s`", kind)
+		}
+	}
+	if w.Child == nil {
+		f.Pooled = &earshot.Pooled{Why: "no recording of its session could be judged"}
+		return
+	}
+	f.Pooled = &earshot.Pooled{Probability: f.Heard[earshot.KindChild].Score, Of: 1}
+	if w.Child.Pooled == nil {
+		return
+	}
+	f.Pooled = &earshot.Pooled{Probability: *w.Child.Pooled, Of: 2}
+	if _, deaf := f.Deaf[earshot.KindChild]; deaf && w.Child.Probability == nil {
+		delete(f.Heard, earshot.KindChild)
+	}
 }
 
 func (r *caseReader) subject(path string, w *subjectText, f *earshot.Facts) {

@@ -90,6 +90,14 @@ func (p *Policy) suppositions(f earshot.Facts) []supposition {
 	child, listened := f.Heard[earshot.KindChild]
 	suppose(!listened || child.Score < 0.9, "a child were heard (probability 0.95)", heard(earshot.KindChild, 0.95, false))
 	suppose(!listened || child.Score > 0.1, "an adult were heard (probability of a child 0.05)", heard(earshot.KindChild, 0.05, false))
+	if p.Pools() {
+		pooled := func(score float64) func(f *earshot.Facts) {
+			return func(f *earshot.Facts) { f.Pooled = &earshot.Pooled{Probability: score, Of: 1} }
+		}
+		known := f.Pooled != nil && f.Pooled.Of > 0
+		suppose(!known || f.Pooled.Probability < 0.9, "its session sounded like a child (probability 0.95)", pooled(0.95))
+		suppose(!known || f.Pooled.Probability > 0.1, "its session sounded like an adult (probability of a child 0.05)", pooled(0.05))
+	}
 	return out
 }
 

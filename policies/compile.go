@@ -121,6 +121,16 @@ func (p *Policy) Limits() Limits { return p.limits }
 // Document is the document that was compiled, in canonical form.
 func (p *Policy) Document() Document { return p.doc.clone() }
 
+// Pools reports whether a rule asks what a session's recordings tell together.
+func (p *Policy) Pools() bool {
+	for i := range p.rules {
+		if c := p.rules[i].when; c != nil && c.reads&only(childPooled) != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // InScope reports whether the policy speaks of the recording.
 func (p *Policy) InScope(r earshot.Recording) bool {
 	s := &p.doc.Spec.Scope

@@ -31,6 +31,7 @@ const (
 	wakeScore
 	childListened
 	childProbability
+	childPooled
 	childDeclared
 	childSegments // not in the language: child-speech hangs on it
 	speechListened
@@ -94,6 +95,7 @@ var facts = [...]factSpec{
 	wakeScore:            {"wake", "score", aDouble, false},
 	childListened:        {"child", "listened", aBool, false},
 	childProbability:     {"child", "probability", aDouble, false},
+	childPooled:          {"child", "pooled", aDouble, false},
 	childDeclared:        {"child", "declared", aBool, false},
 	childSegments:        {"child", "segments", aList, true},
 	speechListened:       {"speech", "listened", aBool, false},

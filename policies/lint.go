@@ -137,6 +137,7 @@ func keptThere(p *Policy, child bool, locale string) bool {
 			ID: earshot.RecordingID{Bucket: scope.Bucket, Key: scope.Prefix + "lint.wav"}, ETag: "lint", Size: 1,
 			StoredAt: at, CapturedAt: at, Coding: earshot.CodingWAV, Subject: id, Device: "lint", Class: scope.Class, Locale: locale, Source: "assistant",
 		},
+		Pooled:    &earshot.Pooled{Probability: map[bool]float64{true: 0.99, false: 0.01}[child], Of: 1},
 		HeadKnown: true, Length: 4 * time.Second,
 		Heard: map[earshot.Kind]earshot.Listening{
 			earshot.KindWake:   {Kind: earshot.KindWake, Detector: "lint", At: at, Findings: []earshot.Finding{{Kind: earshot.KindWake, Span: earshot.Span{Start: 0, End: time.Second}, Score: 1, Word: "lint"}}},

@@ -71,6 +71,13 @@ func randomFacts(r *rand.Rand) earshot.Facts {
 	if r.IntN(3) > 0 {
 		f.Subject = randomSubject(r)
 	}
+	switch r.IntN(4) {
+	case 0:
+	case 1:
+		f.Pooled = &earshot.Pooled{Why: pick(r, "", "nothing was heard")}
+	default:
+		f.Pooled = &earshot.Pooled{Probability: pick(r, 0, 0.5, 0.8, 1, 2), Of: 1 + r.IntN(3)}
+	}
 	for range r.IntN(2) {
 		f.Erased = append(f.Erased, randomSpan(r))
 	}
@@ -106,11 +113,11 @@ func randomSubject(r *rand.Rand) *earshot.Subject {
 var atoms = []string{
 	`true`, `false`, `wake.listened`, `wake.found`, `child.listened`, `child.declared`, `speech.listened`, `speech.found`, `subject.known`,
 	`subject.declaredMinor`, `subject.dontSave`, `subject.noHumanReview`,
-	`has(wake.start)`, `has(wake.word)`, `has(child.probability)`, `has(child.declared)`, `has(speech.end)`, `has(subject.autoDelete)`,
+	`has(wake.start)`, `has(wake.word)`, `has(child.probability)`, `has(child.pooled)`, `has(child.declared)`, `has(speech.end)`, `has(subject.autoDelete)`,
 	`has(subject.consents)`, `has(subject.lastActive)`, `has(recording.captured)`, `has(recording.device)`, `has(recording.labels)`,
 	`has(recording.labels.room)`, `has(subject.declaredAge)`, `has(recording.length)`, `has(wake.listened)`, `has(recording.size)`,
 	`wake.start > duration("300ms")`, `wake.end <= duration("1s")`, `speech.start == duration("0s")`, `speech.end != wake.end`,
-	`wake.word == "alexa"`, `wake.score >= 0.5`, `wake.score < 1`, `child.probability > 0.79`, `0.5 <= child.probability`, `1 > child.probability`,
+	`wake.word == "alexa"`, `wake.score >= 0.5`, `wake.score < 1`, `child.probability > 0.79`, `0.5 <= child.probability`, `1 > child.probability`, `child.pooled >= 0.5`,
 	`recording.bucket == "voice"`, `recording.key.startsWith("clips/")`, `recording.key.endsWith(".wav")`, `recording.key.contains(recording.device)`,
 	`recording.size > 500`, `recording.size == 0`, `recording.coding != "alexa"`, `recording.subject == "x"`, `recording.device in ["kitchen", "x"]`,
 	`recording.locale in []`, `recording.source < "kitchen"`, `recording.labels["room"] == "kitchen"`, `recording.labels.room != recording.device`,

@@ -161,8 +161,12 @@ func (p *Policy) undecided(s *sight, states *[maxRules]ruleState, o outcome, d *
 	slices.Sort(d.Missing)
 }
 
+// MissingPooled is how a decision names that the other recordings of the session are missing.
+const MissingPooled = "pooled"
+
 // missing names what would have to be found out to know a fact, if it can be: a kind of listening,
-// or the object's own metadata ("head").
+// the object's own metadata ("head"), or the
+// other recordings of its session ("pooled").
 func (s *sight) missing(x fact) (string, bool) {
 	_, st := s.get(x)
 	if st != pending {
@@ -171,6 +175,8 @@ func (s *sight) missing(x fact) (string, bool) {
 	switch {
 	case facts[x].variable == "recording", facts[x].variable == "subject", x == childDeclared:
 		return "head", true
+	case x == childPooled && s.child.standing != pending:
+		return MissingPooled, true
 	case x == speechCommandEnd && s.wake.standing == pending:
 		return string(earshot.KindWake), true
 	}
@@ -193,6 +199,10 @@ func (s *sight) lack(gaps unknowns) string {
 			note(&unheard, lackWords(m))
 			return
 		}
+		if p := s.f.Pooled; x == childPooled && p != nil && p.Why != "" {
+			note(&gone, facts[x].path()+" cannot be known: "+p.Why)
+			return
+		}
 		if why := s.deaf(facts[x].variable); why != "" {
 			note(&gone, facts[x].variable+" cannot be known: "+why)
 			return
@@ -213,6 +223,9 @@ func (s *sight) lack(gaps unknowns) string {
 func lackWords(missing string) string {
 	if missing == "head" {
 		return "the object's own metadata"
+	}
+	if missing == MissingPooled {
+		return "what the other recordings of its session tell"
 	}
 	return "what listening for " + missing + " would tell"
 }

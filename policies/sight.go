@@ -154,6 +154,8 @@ func (s *sight) sound(x fact) (scalar, standing) {
 		return share(s.wake.score, s.wake.standing)
 	case childProbability:
 		return share(s.child.score, s.child.standing)
+	case childPooled:
+		return s.pooled()
 	case childDeclared:
 		return s.declared()
 	case childSegments:
@@ -193,6 +195,19 @@ func (h *heard) end() time.Duration {
 		return h.last.End
 	}
 	return h.first.End
+}
+
+// pooled is the figure of the recording's session. What the recording itself has to say comes first: while
+// it may still be listened to, the others do not speak for it. If it cannot be judged, they do.
+func (s *sight) pooled() (scalar, standing) {
+	switch p := s.f.Pooled; {
+	case s.child.standing == pending || p == nil:
+		return scalar{}, pending
+	case p.Of <= 0:
+		return scalar{}, absent
+	default:
+		return share(p.Probability, present)
+	}
 }
 
 // declared says whether the subject was declared a child: declaredMinor, or an age below 13. An

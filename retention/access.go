@@ -181,6 +181,9 @@ func (a *answering) recording(ctx context.Context, n int, rec earshot.Recording,
 	if err := a.r.assemble(ctx, &res, p, a.out.MadeAt); err != nil {
 		return told{}, err
 	}
+	if err := a.r.supposeSession(ctx, &res); err != nil {
+		return told{}, err
+	}
 	k := res.known
 	folder := fmt.Sprintf("recordings/%05d/", n+1)
 	t := told{

@@ -123,6 +123,9 @@ func (r *Runner) eachIn(ctx context.Context, scopes []Scope, at time.Time, do fu
 				return err
 			}
 			r.deafen(&res)
+			if err := r.supposeSession(ctx, &res); err != nil {
+				return err
+			}
 			if err := do(row, res.facts); err != nil {
 				return err
 			}

@@ -202,7 +202,7 @@ func (w *world) start(script *fault.Script) (*process, error) {
 	}
 	p.runner, err = retention.New(retention.Options{
 		Store: w.store(script), Catalog: p.db, Log: p.log, Tagger: w.keys.Tagger, Policies: w.compiled(),
-		Ear: w.ear, Renew: w.renew, Layout: w.layout(), Logger: slog.New(slog.NewTextHandler(io.MultiWriter(testLog{w.tb}, w.said), &slog.HandlerOptions{Level: slog.LevelDebug})), By: w.by, Spool: w.dir, Workers: 4,
+		Ear: w.ear, Renew: w.renew, Session: 2 * time.Minute, Layout: w.layout(), Logger: slog.New(slog.NewTextHandler(io.MultiWriter(testLog{w.tb}, w.said), &slog.HandlerOptions{Level: slog.LevelDebug})), By: w.by, Spool: w.dir, Workers: 4,
 		Now: func() time.Time { return w.now }, SubjectKeys: w.subjects, Inventory: filepath.Join(w.dir, "inventory"),
 	})
 	if err != nil {

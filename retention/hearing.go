@@ -163,7 +163,7 @@ func (r *Runner) hearAll(ctx context.Context, owner string, rows []catalog.Row) 
 	for _, row := range rows {
 		group.Go(func() error {
 			var learned *catalog.Known
-			if res, err := r.resolve(inner, row.Known, p, r.now()); err == nil {
+			if res, err := r.conclude(inner, resolved{known: row.Known, later: true}, p, r.now()); err == nil {
 				res.known.Deaf = nil
 				learned = &res.known
 			}

@@ -40,6 +40,7 @@ type planning struct {
 	out    Planned
 	counts map[string]int // actions in the scope of each policy
 	digest sealer
+	later  bool // the first of two passes, see sessions.go
 	// tallies are the counts of each scope, when the plan is closed.
 	tallies map[Scope]map[string]int
 	// What one batch needs, for the next one to use again: these are large.
@@ -96,9 +97,23 @@ func (r *Runner) Plan(ctx context.Context, names ...string) (Planned, error) {
 	if err := errors.Join(r.touchLogs(ctx, p.people), r.touchOrphans(ctx)); err != nil {
 		return Planned{}, err
 	}
+	if !r.rules.pooled || r.o.Session == 0 { // nothing is kept that nobody asks for
+		if err := r.o.Catalog.ForgetVoices(ctx); err != nil {
+			return Planned{}, err
+		}
+	}
+	p.later = r.rules.pooled && r.o.Session > 0
 	for _, s := range scopes {
 		if err := p.scope(ctx, s); err != nil {
 			return Planned{}, fmt.Errorf("planning for bucket %q: %w", s.Bucket, err)
+		}
+	}
+	if p.later {
+		p.later = false
+		for _, s := range scopes {
+			if err := p.sessions(ctx, s); err != nil {
+				return Planned{}, fmt.Errorf("planning for bucket %q: %w", s.Bucket, err)
+			}
 		}
 	}
 	if err := p.seal(ctx, scopes); err != nil {
@@ -182,6 +197,8 @@ func (p *planning) decide(ctx context.Context, batch []catalog.Row) error {
 	}
 	foresights := p.foresights[:0]
 	var troubles []catalog.Trouble
+	var waiting []catalog.Foresight
+	var again []earshot.RecordingID
 	var actions []earshot.Action
 	for i, res := range results {
 		if err := errs[i]; err != nil {
@@ -190,24 +207,16 @@ func (p *planning) decide(ctx context.Context, batch []catalog.Row) error {
 			}
 			if !errors.Is(err, storage.ErrNotFound) && !errors.Is(err, storage.ErrChanged) {
 				p.r.o.Logger.WarnContext(ctx, "recording could not be read", "object", objectHash(batch[i].Recording.ID), "err", err)
+				if f, ok := p.r.waiting(res, err); ok {
+					waiting = append(waiting, f)
+				}
 				troubles = append(troubles, catalog.Trouble{ID: batch[i].Recording.ID, ETag: batch[i].Recording.ETag, Code: "unreadable"})
 			}
 			continue
 		}
-		res.known.Deaf = nil // to be asked again: an event may come late
-		f := catalog.Foresight{
-			Was: &batch[i], Same: unlearned(&batch[i], res), Known: res.known, Digest: p.r.judge(),
-			Disposition: res.decision.Disposition.String(), Rule: res.decision.Rule, Reason: why(res.decision), Due: res.decision.Until,
-		}
-		if destroys(res.decision) {
-			f.Due = p.run.AsOf // until it is done
+		f := p.foresight(&batch[i], res)
+		if again = append(again, res.older...); destroys(res.decision) {
 			actions = append(actions, p.action(res))
-		}
-		if res.decision.Rule == ruleWithOwner {
-			f.Due = p.run.AsOf
-		}
-		if soon := p.run.AsOf.Add(lookAgain); mayChangeUnseen(res) && (f.Due.IsZero() || f.Due.After(soon)) {
-			f.Due = soon
 		}
 		foresights = append(foresights, f)
 	}
@@ -215,13 +224,32 @@ func (p *planning) decide(ctx context.Context, batch []catalog.Row) error {
 		return err
 	}
 	p.foresights = foresights
-	if err := p.r.o.Catalog.Foresee(ctx, foresights); err != nil {
+	if err := errors.Join(p.r.o.Catalog.Foresee(ctx, foresights), p.r.o.Catalog.PutVoices(ctx, waiting), p.r.o.Catalog.Touch(ctx, again)); err != nil {
 		return err
 	}
 	if err := p.overlooked(ctx, batch, results, errs); err != nil {
 		return err
 	}
 	return p.r.o.Catalog.Add(ctx, p.run.ID, actions)
+}
+
+// foresight is what the catalog is to have of a recording that was decided, or is to be when its session was heard.
+func (p *planning) foresight(row *catalog.Row, res resolved) catalog.Foresight {
+	later := p.unpooled(res)
+	voice := p.r.sounds(res, later)
+	res.known.Deaf = nil // to be asked again: an event may come late
+	f := catalog.Foresight{
+		Was: row, Same: unlearned(row, res), Known: res.known, Digest: p.r.judge(),
+		Disposition: res.decision.Disposition.String(), Rule: res.decision.Rule, Reason: why(res.decision), Due: res.decision.Until,
+		Later: later, Sessions: p.r.rules.pooled && res.facts.Log == "", Voice: voice,
+	}
+	if destroys(res.decision) || res.decision.Rule == ruleWithOwner {
+		f.Due = p.run.AsOf // until it is done
+	}
+	if soon := p.run.AsOf.Add(lookAgain); mayChangeUnseen(res) && (f.Due.IsZero() || f.Due.After(soon)) {
+		f.Due = soon
+	}
+	return f
 }
 
 // overlooked makes those due again of which the catalog did not know until now whose they are: what somebody
@@ -266,7 +294,7 @@ func (p *planning) resolve(ctx context.Context, batch []catalog.Row, people peop
 			continue
 		}
 		group.Go(func() error {
-			results[i], errs[i] = p.r.conclude(inner, resolved{known: row.Known, quiet: quiet}, people, p.run.AsOf)
+			results[i], errs[i] = p.r.conclude(inner, resolved{known: row.Known, quiet: quiet, later: p.later}, people, p.run.AsOf)
 			return inner.Err()
 		})
 	}

@@ -23,6 +23,10 @@ type resolved struct {
 	head       *storage.Head // nil where nobody needed to ask
 	quiet      bool          // nobody is to listen now: see errToHear
 	learned    bool          // more is known than the catalog had
+	// What its session tells: later leaves that open, standing takes the figure that it was decided with.
+	later, standing bool
+	voice           *catalog.Voice        // what it tells itself; nil where nobody needed to ask
+	older           []earshot.RecordingID // recordings of its session that must be heard again
 }
 
 // people holds what decisions need to know of people, read once a batch.
@@ -56,12 +60,13 @@ func (p people) of(ctx context.Context, r *Runner, known []catalog.Known) (peopl
 // hang on: first what the listing and the key tell, then the object's metadata, then what was
 // heard, and what the store protects only where something would be destroyed.
 func (r *Runner) resolve(ctx context.Context, known catalog.Known, p people, at time.Time) (resolved, error) {
-	return r.resolveSeen(ctx, known, nil, p, at)
+	return r.conclude(ctx, resolved{known: known}, p, at)
 }
 
-// resolveSeen is resolve for one whose metadata was read already.
+// resolveSeen is resolve for one that was decided before, and whose metadata was read already if seen is
+// not nil.
 func (r *Runner) resolveSeen(ctx context.Context, known catalog.Known, seen *storage.Head, p people, at time.Time) (resolved, error) {
-	return r.conclude(ctx, resolved{known: known, head: seen}, p, at)
+	return r.conclude(ctx, resolved{known: known, head: seen, standing: true}, p, at)
 }
 
 // conclude learns what is missing until a decision stands.
@@ -72,7 +77,7 @@ func (r *Runner) conclude(ctx context.Context, out resolved, p people, at time.T
 	}
 	r.layout.describe(&out.known.Recording)
 	out.learned = r.forget(&out.known)
-	for range 8 { // each turn learns something, and there are not that many things to learn
+	for range 10 { // each turn learns something, and there are not that many things to learn
 		if err := r.assemble(ctx, &out, p, at); err != nil {
 			return out, err
 		}
@@ -95,7 +100,7 @@ func (r *Runner) assemble(ctx context.Context, out *resolved, p people, at time.
 	}
 	f := earshot.Facts{
 		Recording: rec, HeadKnown: k.HeadKnown, Heard: k.Heard, Deaf: k.Deaf, Length: k.Length,
-		Fault: k.Fault, Lock: out.facts.Lock,
+		Fault: k.Fault, Lock: out.facts.Lock, Pooled: out.facts.Pooled,
 	}
 	for _, e := range k.Erased {
 		f.Erased = append(f.Erased, e.Spans...)
@@ -171,6 +176,8 @@ func (r *Runner) learn(ctx context.Context, b *storage.Bucket, out *resolved, p 
 		return true, deaf(k, earshot.KindChild, "no detector for children's voices is configured")
 	case slices.Contains(d.Missing, string(earshot.KindSpeech)):
 		return true, deaf(k, earshot.KindSpeech, "no detector for speech is configured")
+	case slices.Contains(d.Missing, policies.MissingPooled) && !(out.later && r.hasSession(k.Recording)):
+		return true, r.askSession(ctx, out)
 	case destroys && b.Locking() && out.facts.Lock == (earshot.Lock{}):
 		lock, err := b.Lock(ctx, out.head.ID)
 		if err != nil || lock == (earshot.Lock{}) {
@@ -211,6 +218,7 @@ func (r *Runner) askHead(ctx context.Context, b *storage.Bucket, out *resolved) 
 		k.Heard, k.Unheard, k.Erased, k.Length, k.Rows = nil, nil, nil, 0, nil
 	}
 	out.head = &head
+	out.facts.Pooled, out.voice, out.older = nil, nil, nil
 	fresh := earshot.Recording{ID: head.ID, ETag: head.ETag, Size: head.Size, StoredAt: head.StoredAt, Hidden: hidden}
 	r.layout.describe(&fresh)
 	k.HeadKnown, k.Fault = true, ""

@@ -37,7 +37,10 @@ type Options struct {
 	Ear Ear
 	// Renew, if not nil, is asked for the Ear at the beginning of each plan, application and listening, since
 	// words may be enrolled while a process runs: what it gives serves the whole of it.
-	Renew     func() (Ear, error)
+	Renew func() (Ear, error)
+	// Session is how far apart recordings of one device may follow one another to be of one session, whose
+	// voices policies may judge together. 0: each recording has a session of its own.
+	Session   time.Duration
 	Inventory string // folder of the last inventories, to be named in entries; may be empty
 	Producer  string // program and version, for the log
 	Spool     string // folder for sound under redaction; default os.TempDir
@@ -189,6 +192,7 @@ type Scope = policies.Scope
 type ruleset struct {
 	policies []*policies.Policy
 	digest   earshot.Digest
+	pooled   bool // one of them asks what a session's recordings tell together
 }
 
 func newRuleset(ps []*policies.Policy) ruleset {
@@ -198,6 +202,7 @@ func newRuleset(ps []*policies.Policy) ruleset {
 	for _, p := range s.policies {
 		d := p.Digest()
 		all = append(all, d[:]...)
+		s.pooled = s.pooled || p.Pools()
 	}
 	s.digest = earshot.DigestOf(all)
 	return s

@@ -121,6 +121,9 @@ func (r *Runner) ForesaySubject(ctx context.Context, id earshot.SubjectID) (Fore
 			return out, err
 		}
 		r.deafen(&res)
+		if err := r.supposeSession(ctx, &res); err != nil {
+			return out, err
+		}
 		out.Recordings++
 		d := r.rules.decide(res.facts, at)
 		switch {

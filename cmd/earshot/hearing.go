@@ -32,11 +32,14 @@ type HearingConfig struct {
 	Workers int    `yaml:"workers"` // recordings heard at once; default one for each core
 	Longest string `yaml:"longest"` // a longer recording is not listened to; default 30m
 	Timeout string `yaml:"timeout"` // for one recording; default 5m
+	// Session is how far apart the recordings of a device may follow one another to be judged together, as
+	// child.pooled; default 2m, 0 for each by itself.
+	Session string `yaml:"session"`
 	// Detectors are asked for wake words besides. If one fails, nothing is known of the wake word in
 	// recordings in which none was found.
 	Detectors []DetectorConfig `yaml:"detectors"`
 
-	longest, timeout time.Duration
+	longest, timeout, session time.Duration
 }
 
 func (h *HearingConfig) check() error {
@@ -48,6 +51,16 @@ func (h *HearingConfig) check() error {
 	}
 	if h.Workers < 0 || h.Workers > 256 {
 		return fmt.Errorf("hearing.workers: %d is not between 1 and 256", h.Workers)
+	}
+	h.session = 2 * time.Minute
+	if h.Session == "0" {
+		h.session = 0
+	} else if h.Session != "" {
+		d, err := policies.ParseLength(h.Session)
+		if err != nil || d > 24*time.Hour {
+			return fmt.Errorf("hearing.session: %q is not a length up to 24h, or 0", h.Session)
+		}
+		h.session = d
 	}
 	for name, v := range map[string]struct {
 		text string

@@ -142,7 +142,7 @@ func (a *app) initialise(ctx context.Context, dir string, o initOptions) error {
 	if o.deaf {
 		text += "hearing: {detector: none}\n"
 	} else {
-		text += "# hearing: {detector: built-in, child: protective, longest: 30m}   # or none: only what devices wrote counts\n"
+		text += "# hearing: {detector: built-in, child: protective, longest: 30m, session: 2m}   # or none: only what devices wrote counts\n"
 	}
 	if slices.Contains(o.packs, "doorbell-events") {
 		text = strings.NewReplacer("  # events:", "  events:", "  #   motion:", "    motion:", "  #   app:   ", "    app:   ").Replace(text)

@@ -169,7 +169,7 @@ func (a *app) newRunner(i *installation, by earshot.Principal) (*retention.Runne
 		}
 	}
 	o := retention.Options{
-		Store: i.store, Catalog: i.db, Log: i.log, Tagger: i.keys.Tagger, SubjectKeys: i.subjects, Policies: i.policies, Layout: layout, Inventory: i.cfg.Inventory,
+		Session: i.cfg.Hearing.session, Store: i.store, Catalog: i.db, Log: i.log, Tagger: i.keys.Tagger, SubjectKeys: i.subjects, Policies: i.policies, Layout: layout, Inventory: i.cfg.Inventory,
 		Recent: i.cfg.Scan.recent, FullEvery: i.cfg.Scan.full,
 		By: by, Producer: "earshot/" + version(), Spool: i.cfg.Spool, Workers: i.cfg.Workers, Logger: a.logger(), Progress: a.progress(),
 	}

@@ -54,7 +54,7 @@ func newSite(t *testing.T, n int) *site {
 	s.bucket = storagetest.Bucket(t, s.o, true, false)
 	s.tiles = storagetest.Bucket(t, s.o, true, false).Folder("", nil)
 	for i := range n {
-		if _, err := s.bucket.Put(t.Context(), fmt.Sprintf("r%04d.wav", i), []byte("sound"), "audio/wav", map[string]string{"captured-at": "2020-01-01T00:00:00Z"}, nil); err != nil {
+		if _, err := s.bucket.Put(t.Context(), fmt.Sprintf("r%04d.wav", i), []byte("sound"), "audio/wav", map[string]string{"captured-at": "2020-01-01T00:00:00Z", "device": "d"}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -99,7 +99,7 @@ func (s *site) machine(wake func(context.Context, earshot.Run, bool)) (*retentio
 	}
 	r, err := retention.New(retention.Options{Store: store, Catalog: db, Log: log, Tagger: s.keys.Tagger, Policies: []*policies.Policy{p},
 		Layout: retention.Layout{Metadata: retention.DefaultMetadata()}, By: earshot.Principal{Kind: earshot.Service, Name: "test"}, Spool: s.t.TempDir(), Wake: wake,
-		Ear: s.ear, WakeHearing: s.hear})
+		Ear: s.ear, Session: time.Minute, WakeHearing: s.hear})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -254,7 +254,7 @@ kind: Policy
 metadata: {name: all, owner: a@example.org}
 spec:
   scope: {bucket: BUCKET}
-  rules: [{name: child, when: child.probability > 0.9, then: delete}]
+  rules: [{name: child, when: child.FIGURE > 0.9, then: delete}]
   otherwise: keep
 `
 
@@ -262,11 +262,18 @@ spec:
 // each recording is heard once, by both machines some, and the plan knows of all. One that cannot be
 // listened to is told of by the plan and kept.
 func TestMachinesListenTogether(t *testing.T) {
+	for _, figure := range []string{"probability", "pooled"} {
+		t.Run(figure, func(t *testing.T) { machinesListen(t, figure) })
+	}
+}
+
+func machinesListen(t *testing.T, figure string) {
+	t.Helper()
 	s := newSite(t, 60)
 	if _, err := s.bucket.Put(t.Context(), "r9999.wav", []byte("noise"), "audio/wav", nil, nil); err != nil {
 		t.Fatal(err)
 	}
-	s.policy = listenPolicy
+	s.policy = strings.ReplaceAll(listenPolicy, "FIGURE", figure)
 	there, here := &slowEar{t: t, fails: "noise"}, &slowEar{t: t, fails: "noise"}
 	s.ear = there
 	helper, _ := s.machine(nil)

@@ -20,6 +20,9 @@ const (
 	DueSweep    = dueQuerySweep
 )
 
+// VoicesBefore reads what comes before a recording in its session.
+const VoicesBefore = "select " + voiceColumns + sideBefore
+
 // TallyQuery counts what was decided.
 const TallyQuery = tallyQuery
 

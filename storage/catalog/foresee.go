@@ -23,6 +23,12 @@ type Foresight struct {
 	Was *Row
 	// Same says that nothing more was learned than Was has: only what is decided otherwise is written.
 	Same bool
+	// Later says that it was not decided yet, since its session is to be heard first: only what was learned
+	// is written, and it stays due.
+	Later bool
+	// Sessions says that Voice is what it tells of its session; nil: nothing.
+	Sessions bool
+	Voice    *Voice
 }
 
 // Foresee writes decisions back. A recording whose ETag is no longer the one that was decided on, or that
@@ -39,6 +45,10 @@ func (d *DB) Foresee(ctx context.Context, fs []Foresight) error {
 			r := f.Known.Recording
 			var err error
 			switch was := f.Was; {
+			case f.Later && f.Same:
+			case f.Later:
+				_, err = tx.ExecContext(ctx, "update recordings set facts = $1, subject = $2, device = $3 where bucket = $4 and key = $5 and etag = $6 and due_at = $7 and stored_at = $8",
+					toJSON(f.Known), string(r.Subject), r.Device, r.ID.Bucket, r.ID.Key, r.ETag, was.rawDue, micros(was.Recording.StoredAt))
 			case was == nil:
 				_, err = tx.ExecContext(ctx, foreseeLearned,
 					toJSON(f.Known), string(r.Subject), r.Device, f.Disposition, f.Rule, f.Reason, f.due(), mark(f.Digest), r.ID.Bucket, r.ID.Key, r.ETag)
@@ -52,6 +62,9 @@ func (d *DB) Foresee(ctx context.Context, fs []Foresight) error {
 					f.Disposition, f.Rule, f.Reason, f.due(), mark(f.Digest), r.ID.Bucket, r.ID.Key, r.ETag, was.rawDue, micros(was.Recording.StoredAt))
 			default: // after a change of policy that is most of them
 				again = append(again, f)
+			}
+			if err == nil && f.Sessions {
+				err = d.putVoice(ctx, tx, f)
 			}
 			if err != nil {
 				return err

@@ -192,7 +192,7 @@ func markGone(ctx context.Context, tx *sql.Tx, bucket string, keys []string, now
 			return err
 		}
 	}
-	return nil
+	return dropVoicesOf(ctx, tx, bucket, keys)
 }
 
 // keyList is the text of a list of keys as parameters behind those given, and all of them.
@@ -293,7 +293,10 @@ func upsert(ctx context.Context, tx *sql.Tx, recs []earshot.Recording, stem func
 			return err
 		}
 	}
-	return nil
+	if len(recs) == 0 {
+		return nil
+	}
+	return dropVoicesOf(ctx, tx, recs[0].ID.Bucket, keysOf(recs)) // what was heard was of another version
 }
 
 // upsertText is the statement for n recordings.

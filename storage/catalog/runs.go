@@ -248,6 +248,9 @@ func (d *DB) Settle(ctx context.Context, now int64, batch ...Transition) error {
 			switch k := t.Effect.Known; {
 			case t.Effect.Gone:
 				_, err = tx.ExecContext(ctx, "update recordings set gone_at = $1, facts = '', disposition = 'deleted', reason = '' where bucket = $2 and key = $3", now, id.Bucket, id.Key)
+				if err == nil {
+					err = dropVoices(ctx, tx, id.Bucket, false, "key = $2", id.Key)
+				}
 			case k != nil:
 				_, err = tx.ExecContext(ctx, `update recordings set etag = $1, size = $2, stored_at = $3, facts = $4, due_at = $7 where bucket = $5 and key = $6`,
 					k.Recording.ETag, k.Recording.Size, micros(k.Recording.StoredAt), toJSON(k), id.Bucket, id.Key, atOnce(time.Now()))

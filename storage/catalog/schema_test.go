@@ -52,6 +52,9 @@ func TestAnEarlierSchemaIsBroughtUp(t *testing.T) {
 	if _, err := d.Recording(t.Context(), "b", "k"); err != nil {
 		t.Error(err)
 	}
+	if v, err := d.Voice(t.Context(), "b", "k"); v != nil || err != nil {
+		t.Errorf("%+v, %v", v, err)
+	}
 	if size, err := d.Head().Number(t.Context(), 100); size != 4 || err != nil {
 		t.Fatalf("numbered to %d, %v", size, err)
 	}
@@ -96,6 +99,10 @@ func TestDueIsServedByItsIndex(t *testing.T) {
 				plan := explain(t.Context(), t, raw, c.explain+catalog.TallyQuery, "b", "k", "l")
 				if !strings.Contains(plan, "COVERING INDEX recordings_tally") {
 					t.Errorf("counting reads the rows:\n%s", plan)
+				}
+				plan = explain(t.Context(), t, raw, c.explain+catalog.VoicesBefore, "b", "d", 1, "k")
+				if !strings.Contains(plan, "voices_session (bucket=? AND device=? AND (captured_at,key)<(?,?))") || strings.Contains(plan, "TEMP B-TREE") {
+					t.Errorf("a session is not one range of its index:\n%s", plan)
 				}
 			}
 			if _, err := raw.ExecContext(t.Context(), "analyze"); err != nil {

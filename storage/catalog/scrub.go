@@ -215,7 +215,7 @@ func scrubKeys(ctx context.Context, tx *sql.Tx, s Scrubbing) (int, error) {
 			return 0, err
 		}
 	}
-	for _, table := range []string{"attention", "hearings"} { // what is not there any more cannot fail, nor be heard
+	for _, table := range []string{"attention", "hearings", "voices"} { // what is not there any more cannot fail, nor be heard, nor speak
 		if _, err := tx.ExecContext(ctx, "delete from "+table+" where not exists (select 1 from recordings r where r.bucket = "+table+".bucket and r.key = "+table+".key and r.gone_at = 0)"); err != nil {
 			return 0, err
 		}
@@ -272,6 +272,9 @@ func (d *DB) WentWith(ctx context.Context, ids []earshot.RecordingID, at time.Ti
 	return wrap("noting what went with a recording", d.tx(ctx, func(tx *sql.Tx) error {
 		for _, id := range ids {
 			if _, err := tx.ExecContext(ctx, "update recordings set gone_at = $1 where gone_at = 0 and bucket = $2 and key = $3", micros(at), id.Bucket, id.Key); err != nil {
+				return err
+			}
+			if err := dropVoices(ctx, tx, id.Bucket, true, "key = $2", id.Key); err != nil {
 				return err
 			}
 		}

@@ -42,6 +42,7 @@ func Run(t *testing.T, open func(t *testing.T) *catalog.DB) {
 	t.Run("anActionIsClaimedOnceAndSettledOnce", func(t *testing.T) { testClaim(t, open(t)) })
 	t.Run("anActionBelongsToOneWorkerUntilTheLeaseEnds", func(t *testing.T) { testLeases(t, open(t)) })
 	t.Run("whatAPlanWaitsForIsHeardByWhoeverHasTime", func(t *testing.T) { testHearings(t, open(t)) })
+	t.Run("aVoiceGoesWithItsRecordingAndStirsItsSession", func(t *testing.T) { testVoices(t, open(t)) })
 	t.Run("entriesAreNumberedInOrderWithoutGaps", func(t *testing.T) { testOutbox(t, open(t)) })
 	t.Run("holdsAndSubjectsMakeTheirRecordingsDue", func(t *testing.T) { testTouch(t, open(t)) })
 	t.Run("anErasedPersonIsTakenOut", func(t *testing.T) { testErased(t, open(t)) })
