@@ -114,22 +114,34 @@ func logit(score float32) float64 {
 	return math.Log(p / (1 - p))
 }
 
-// Other speakers say other things: each score of a recording without the word stands for scores above it, a
-// logit higher by each tail for an e-th of the rate. So few recordings, of which each stands for more, put
-// thresholds further above what was heard. Halves of the threshold speakers, one tried on the other, chose both.
+// Thresholds of words of the operator's own.
 const (
-	tail     = 0.4
-	ownRate  = 0.5 // alarms an hour
-	leastOwn = 0.5 // Found is at least this
+	ownRate   = 1.5 // an hour, counted with tails
+	tailRate  = 12  // an hour: how many scores tell the length of the tail
+	usualTail = 0.3 // logits
+	leastOwn  = 0.5 // Found is at least this
 )
 
-// limit is the logit above which rate scores an hour of other recordings are to be expected.
+// limit is the logit that rate scores an hour of other recordings are expected to be above. Other speakers say other
+// things: each score stands for others above it, for every tail by which they are higher for an e-th of as many.
+// So where little was heard the limit lies further above it. The tail is between the usual one and what the
+// highest scores are above the rest.
 func limit(set []Scored, rate float64) float64 {
 	hours := 0.0
 	var logits []float64
 	for _, s := range set {
 		hours += s.Seconds / 3600
 		logits = append(logits, logit(s.Score))
+	}
+	slices.Sort(logits)
+	slices.Reverse(logits)
+	tail := usualTail
+	if n := min(len(logits)-1, max(4, int(tailRate*hours))); n > 0 {
+		over := 0.0
+		for _, z := range logits[:n] {
+			over += (z - logits[n]) / float64(n)
+		}
+		tail = (over + usualTail) / 2
 	}
 	low, high := -10.0, 20.0
 	for range 40 {
@@ -148,8 +160,7 @@ func limit(set []Scored, rate float64) float64 {
 }
 
 // Limit sets the thresholds of a word of the operator's own, and what it gains in noise, by what recordings
-// without it score under some conditions, before they are adjusted. Under each of them at most half an alarm an hour
-// is to be expected of other speakers. Uncertain is where half a per cent of the recordings would fire.
+// without it score under some conditions, before they are adjusted: by the worst of them. Uncertain is where half a per cent of the recordings would fire.
 func (w *Word) Limit(quiet, noisy []Scored, conditions ...[]Scored) {
 	w.Noise = Gain(quiet, noisy, Noise)
 	found, doubt := math.Inf(-1), float32(0)
