@@ -116,32 +116,20 @@ func logit(score float32) float64 {
 
 // Thresholds of words of the operator's own.
 const (
-	ownRate   = 1.5 // an hour, counted with tails
-	tailRate  = 12  // an hour: how many scores tell the length of the tail
-	usualTail = 0.3 // logits
-	leastOwn  = 0.5 // Found is at least this
+	ownRate  = 1   // an hour, counted with tails
+	tail     = 0.3 // logits
+	leastOwn = 0.5 // Found is at least this
 )
 
 // limit is the logit that rate scores an hour of other recordings are expected to be above. Other speakers say other
 // things: each score stands for others above it, for every tail by which they are higher for an e-th of as many.
-// So where little was heard the limit lies further above it. The tail is between the usual one and what the
-// highest scores are above the rest.
+// So where little was heard the limit lies further above it.
 func limit(set []Scored, rate float64) float64 {
 	hours := 0.0
 	var logits []float64
 	for _, s := range set {
 		hours += s.Seconds / 3600
 		logits = append(logits, logit(s.Score))
-	}
-	slices.Sort(logits)
-	slices.Reverse(logits)
-	tail := usualTail
-	if n := min(len(logits)-1, max(4, int(tailRate*hours))); n > 0 {
-		over := 0.0
-		for _, z := range logits[:n] {
-			over += (z - logits[n]) / float64(n)
-		}
-		tail = (over + usualTail) / 2
 	}
 	low, high := -10.0, 20.0
 	for range 40 {

@@ -82,22 +82,22 @@ func TestThresholdsLieHigherWhereLessWasHeard(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 5))
 	var hour []Scored
 	for range 900 {
-		z := r.ExpFloat64()*usualTail - 2
+		z := r.ExpFloat64()*tail - 2
 		hour = append(hour, Scored{Score: float32(1 / (1 + math.Exp(-z))), Seconds: 4})
 	}
 	all, twice, few := limit(hour, 0.5), limit(append(hour, hour...), 0.5), limit(hour[:30], 0.5)
-	if math.Abs(all-twice) > 0.06 {
+	if math.Abs(all-twice) > 1e-6 {
 		t.Errorf("%.3f, of each recording twice %.3f", all, twice)
 	}
-	// 900 recordings an hour: exp(-(t+2)/usualTail) of them reach t. A tail for each puts the limit higher.
-	if want := usualTail*math.Log(1800) - 2; !(all > want && all < want+1) {
+	// 900 recordings an hour: exp(-(t+2)/tail) of them reach t. A tail for each puts the limit higher.
+	if want := tail*math.Log(1800) - 2; !(all > want && all < want+1) {
 		t.Errorf("%.2f, want a little over %.2f", all, want)
 	}
 	top := math.Inf(-1)
 	for _, s := range hour[:30] {
 		top = max(top, logit(s.Score))
 	}
-	if !(few > top+usualTail) {
+	if !(few > top+tail) {
 		t.Errorf("of 30 recordings %.2f, the highest is %.2f", few, top)
 	}
 }
