@@ -24,7 +24,7 @@ type EnrollOptions struct {
 	// hour. Without them only templates can be made, whatever the number of clips.
 	Speech [][]float32
 	Seed   uint64
-	Steps  int // of teaching each network; if 0, 300 to 900, by the number of clips
+	Steps  int // of teaching each network; if 0, 400 to 900, by the number of clips
 	Now    time.Time
 	// Progress, if set, hears how far teaching is, 0 to 1.
 	Progress func(done float64)

@@ -20,7 +20,7 @@ const OwnTrunks = 3
 func OwnSteps(clips int) int {
 	switch {
 	case clips < 10:
-		return 300
+		return 400
 	case clips < 35:
 		return 600
 	}
