@@ -3,9 +3,13 @@ package voice
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 
@@ -20,7 +24,7 @@ type EnrollOptions struct {
 	// hour. Without them only templates can be made, whatever the number of clips.
 	Speech [][]float32
 	Seed   uint64
-	Steps  int // of teaching each network, 300 if 0
+	Steps  int // of teaching each network; if 0, 400 to 900, by the number of clips
 	Now    time.Time
 	// Progress, if set, hears how far teaching is, 0 to 1.
 	Progress func(done float64)
@@ -59,28 +63,31 @@ func Enroll(ctx context.Context, name string, examples []Example, opts EnrollOpt
 		spoken += len(s)
 	}
 	w.Card.SpeechHours = duration(spoken).Hours()
-	check := opts.Speech
 	if len(examples) >= NetworkClips && duration(spoken) >= leastSpeech {
-		learn, rest := apart(opts.Speech)
-		check = rest
-		err = w.teach(ctx, order, learn, b.wake, opts)
+		learn, check := apart(opts.Speech)
+		if err = w.teach(ctx, order, learn, b.wake, opts); err == nil {
+			err = w.calibrate(ctx, check, learn, opts, b)
+		}
 	} else {
 		w.compare(clips, b)
+		err = w.raise(opts.Speech, b)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("enrolling %q: %w", name, err)
 	}
-	return w, w.calibrate(check, opts.Seed, b)
+	return w, nil
 }
 
-// apart keeps every fifth recording back for the thresholds: of those that it was taught from a network
-// says too surely that the word is not in them. Of few recordings all serve for both.
+// apart keeps a fifth of the recordings back for the thresholds: of those that it was taught from a network
+// says too surely that the word is not in them. It is every fifth stretch of recordings that follow one another,
+// for those are often of one speaker. Of few recordings all serve for both.
 func apart(speech [][]float32) (learn, check [][]float32) {
 	if len(speech) < 20 {
 		return speech, speech
 	}
+	stretch := max(1, len(speech)/25)
 	for i, s := range speech {
-		if i%5 == 4 {
+		if i/stretch%5 == 4 {
 			check = append(check, s)
 		} else {
 			learn = append(learn, s)
@@ -155,18 +162,19 @@ func (w *OwnWord) teach(ctx context.Context, by [][]wake.Clip, speech [][]float3
 	}
 	steps := opts.Steps
 	if steps == 0 {
-		steps = wake.OwnSteps
+		steps = wake.OwnSteps(w.Card.Clips)
 	}
 	course := wake.Course{Steps: steps, Seed: opts.Seed}
 	if opts.Progress != nil {
-		course.Progress = func(step int, _ float64) { opts.Progress(float64(step+1) / float64(steps*wake.OwnTrunks)) }
+		course.Progress = func(step int, _ float64) {
+			opts.Progress(teachingShare * float64(step+1) / float64(steps*wake.OwnTrunks))
+		}
 	}
 	taught, err := wake.TeachFrom(ctx, lesson, builtIn[:wake.OwnTrunks], course)
 	if err != nil {
 		return err
 	}
 	w.Card.Kind, w.Card.Steps = "network", steps
-	w.Word.Found, w.Word.Uncertain = 0.6, 0.35
 	for _, m := range taught {
 		text, err := m.Encode()
 		if err != nil {
@@ -186,33 +194,19 @@ func (w *OwnWord) compare(clips []wake.Clip, b built) {
 	}
 }
 
-// calibrate raises the thresholds above what speech without the word reaches, as it is, at other speeds, in
-// other rooms and in noise.
-func (w *OwnWord) calibrate(speech [][]float32, seed uint64, b built) error {
+// raise puts the thresholds of templates above what speech without the word reaches.
+func (w *OwnWord) raise(speech [][]float32, b built) error {
 	least := w.Word
 	w.Word.Found, w.Word.Uncertain = 2, 0 // all hits, whatever the score
 	if err := w.fill(b); err != nil {
 		return err
 	}
-	var quiet, noisy []wake.Scored
-	mel, r := sound.NewMel(), rand.New(rand.NewPCG(seed, 51))
-	for i, s := range speech {
-		quiet = append(quiet, w.score(mel, s))
-		if w.Networks == nil { // to compare takes long, and noise makes nothing more alike
-			continue
-		}
-		for _, speed := range []float64{0.88 + 0.12*r.Float64(), 1 + 0.12*r.Float64()} {
-			quiet = append(quiet, w.score(mel, sound.Colour(sound.Speed(s, speed), 6, r)))
-		}
-		noise := sound.Noise(len(s), float64(i%3), r)
-		noisy = append(noisy, w.score(mel, sound.AddNoise(s, noise, 10)))
+	mel := sound.NewMel()
+	var scores []float32
+	for _, s := range speech {
+		scores = append(scores, w.best(mel, s))
 	}
 	w.Word = least
-	w.Word.Noise = wake.Gain(quiet, noisy, wake.Noise)
-	var scores []float32
-	for _, s := range slices.Concat(quiet, noisy) {
-		scores = append(scores, w.Word.Adjusted(s.Score, s.Channel))
-	}
 	if len(scores) > 0 {
 		slices.Sort(scores)
 		w.Word.Found = max(w.Word.Found, sound.Percentile(scores, 100)+0.01)
@@ -221,11 +215,91 @@ func (w *OwnWord) calibrate(speech [][]float32, seed uint64, b built) error {
 	return w.fill(b)
 }
 
-// score is the best score in a recording, before it is adjusted.
-func (w *OwnWord) score(mel *sound.Mel, pcm []float32) wake.Scored {
-	out := wake.Scored{Score: w.best(mel, pcm)}
-	if d, ok := w.scan.(*wake.Detector); ok {
-		out.Channel = d.Channel()
+// How much speech thresholds are set on, and how often a recording is heard, at most.
+const (
+	enoughSpeech = time.Hour // under each condition
+	mostVersions = 8
+)
+
+// teachingShare is how much of the work of enrolling is teaching.
+const teachingShare = 0.8
+
+// calibrate sets the thresholds of networks by speech without the word: as it is, at other speeds, in other rooms,
+// in noise of 20 and 10 dB, and in the babble of voices. It is the measure that docs/voice.md has its figures by.
+func (w *OwnWord) calibrate(ctx context.Context, speech, voices [][]float32, opts EnrollOptions, b built) error {
+	w.Word.Found, w.Word.Uncertain = 1, 1
+	if err := w.fill(b); err != nil {
+		return err
 	}
-	return out
+	length := 0
+	for _, s := range speech {
+		length += len(s)
+	}
+	versions := min(mostVersions, max(1, int(enoughSpeech/max(time.Second, duration(length)))))
+	every := max(1, int(duration(length)/(2*enoughSpeech))) // of very many recordings not all
+	var jobs []int
+	for i := range len(speech) * versions {
+		if i%every == 0 {
+			jobs = append(jobs, i)
+		}
+	}
+	snr := []float64{math.Inf(1), 20, 10}
+	sets := make([][]wake.Scored, len(snr))
+	for k := range sets {
+		sets[k] = make([]wake.Scored, len(jobs))
+	}
+	var next, done atomic.Int64
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			d, mel := w.scan.(*wake.Detector).Clone(), sound.NewMel()
+			for j := int(next.Add(1)) - 1; j < len(jobs) && ctx.Err() == nil; j = int(next.Add(1)) - 1 {
+				i, version := jobs[j]%len(speech), jobs[j]/len(speech)
+				for k := range snr {
+					r := rand.New(rand.NewPCG(opts.Seed, uint64(51+3*jobs[j]+k)))
+					x := again(speech[i], version, snr[k], voices, r)
+					d.Scan(mel.Powers(x, nil))
+					sets[k][j] = wake.Scored{Score: d.Best(0).Score, Channel: d.Channel(), Seconds: duration(len(x)).Seconds()}
+				}
+				if n := done.Add(1); opts.Progress != nil && n == int64(len(jobs)) {
+					opts.Progress(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	w.Word.Limit(sets[0], sets[len(sets)-1], sets...)
+	return w.fill(b)
+}
+
+// again is a recording, after the first version as another voice in another room, with noise snr decibels down.
+func again(pcm []float32, version int, snr float64, voices [][]float32, r *rand.Rand) []float32 {
+	if version > 0 {
+		pcm = sound.Colour(sound.Speed(pcm, 0.88+0.24*r.Float64()), 6, r)
+	}
+	if math.IsInf(snr, 1) {
+		return pcm
+	}
+	kind := r.IntN(4)
+	if kind < 3 {
+		return sound.AddNoise(pcm, sound.Noise(len(pcm), float64(kind), r), snr)
+	}
+	babble := make([]float32, len(pcm))
+	for range 5 {
+		voice := voices[r.IntN(len(voices))]
+		if len(voice) == 0 {
+			continue
+		}
+		loud, at := float32(sound.Loudness(voice))+1e-4, r.IntN(len(voice))
+		for i := range babble {
+			babble[i] += voice[at] / loud
+			if at++; at == len(voice) {
+				at = 0
+			}
+		}
+	}
+	return sound.AddNoise(pcm, babble, snr)
 }

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -10,6 +12,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"earshot/voice/internal/net"
 	"earshot/voice/internal/sound"
@@ -49,49 +52,38 @@ func few(names []string, words []spoken, count int, use func(spoken) bool) []spo
 	return out
 }
 
-// cached gives the networks of a name, from files if they were made before.
-func cached(dir, name string, count int, make func() ([]*net.Model, error)) ([]*net.Model, error) {
-	path := func(i int) string { return filepath.Join(dir, fmt.Sprintf("%s-%d.net", name, i+1)) }
-	var out []*net.Model
-	for i := range count {
-		text, err := os.ReadFile(path(i))
-		if err != nil {
-			break
-		}
-		m, err := net.Decode(text)
+// cached gives the network of a name, from a file if it was made before: as it is written, with weights of 8 bits.
+func cached(dir, name string, make func() (*net.Model, error)) (*net.Model, error) {
+	path := filepath.Join(dir, name+".net")
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		m, err := make()
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, m)
+		if text, err = m.Encode(); err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(path, text, 0o644); err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(os.Stderr, "%s taught %s\n", time.Now().Format("15:04"), name)
+		return net.Decode(text)
 	}
-	if len(out) == count {
-		return out, nil
-	}
-	made, err := make()
 	if err != nil {
 		return nil, err
 	}
-	for i, m := range made {
-		text, err := m.Encode()
-		if err != nil {
-			return nil, err
-		}
-		if err := os.WriteFile(path(i), text, 0o644); err != nil {
-			return nil, err
-		}
-	}
-	fmt.Fprintf(os.Stderr, "taught %s\n", name)
-	return made, nil
+	return net.Decode(text)
 }
 
 // trunkSteps is how long the networks are taught from which words of one's own are. Those of the product
 // know five words and were taught for longer.
-const trunkSteps = 1200
+const trunkSteps = 700
 
 // ownNets are the networks that measureOwn measures.
 type ownNets struct {
 	taught    map[string][]*net.Model // by word and number of takes
-	trunks    [2][]*net.Model         // that know other words than those of the half
+	trunks    map[string][]*net.Model // that know the four other words
 	words     []spoken
 	sentences []sentence
 	test      func(spoken) bool // takes to measure on
@@ -99,13 +91,15 @@ type ownNets struct {
 
 func (n ownNets) use(w spoken) bool { return !n.test(w) }
 
-// halves are the words in two parts: each is taught from networks that know the other part only.
-func halves() [2][]string { return [2][]string{builtIn()[:3], builtIn()[3:]} }
-
 func fewTakes() []int { return []int{5, 20, 50} }
 
 func ownKey(word string, takes int) string {
 	return fmt.Sprintf("own-%s-%d", word, takes)
+}
+
+// others are the built-in words but one.
+func others(name string) []string {
+	return slices.DeleteFunc(builtIn(), func(other string) bool { return other == name })
 }
 
 // teachOwn gives the networks, as the product teaches them, from files if they were made before. To choose
@@ -117,44 +111,68 @@ func teachOwn(ctx context.Context, root, scores string, choose bool, takes []int
 	if n.sentences, err = loadSentences(root); err != nil {
 		return n, err
 	}
+	part := ""
 	n.test = func(w spoken) bool { return w.split == "dev" }
 	if choose {
-		n.test = heldOut(n.words)
+		part, n.test = "choose-", heldOut(n.words)
 	}
-	everything := func(names []string, words []spoken) wake.Lesson {
-		return lesson(names, words, only(n.sentences, "train"), func(spoken) bool { return true }, func(sentence) bool { return true })
+	speech := lesson(nil, nil, only(n.sentences, "train"), nil, func(sentence) bool { return true }).Speech
+	from := func(names []string, words []spoken) wake.Lesson {
+		l := lesson(names, words, nil, func(spoken) bool { return true }, nil)
+		l.Speech = speech
+		return l
 	}
-	n.taught = map[string][]*net.Model{}
-	for h, names := range halves() {
-		other := halves()[1-h]
-		n.trunks[h], err = cached(scores, fmt.Sprintf("trunk-%d", h), wake.OwnTrunks, func() ([]*net.Model, error) {
-			var out []*net.Model
-			l := everything(other, few(other, n.words, 1000, func(spoken) bool { return true }))
-			for i := range wake.OwnTrunks {
-				m, err := wake.Teach(ctx, l, wake.Course{Steps: trunkSteps, Seed: uint64(1 + i)})
-				if err != nil {
-					return nil, err
-				}
-				out = append(out, m)
+	n.trunks, n.taught = map[string][]*net.Model{}, map[string][]*net.Model{}
+	type job struct {
+		into  []*net.Model
+		at    int
+		name  string
+		teach func() (*net.Model, error)
+	}
+	all := func(jobs []job) error {
+		failed := make([]error, len(jobs))
+		each(len(jobs), func() func(int) {
+			return func(i int) {
+				j := jobs[i]
+				j.into[j.at], failed[i] = cached(scores, j.name, j.teach)
 			}
-			return out, nil
 		})
-		if err != nil {
-			return n, err
+		return errors.Join(failed...)
+	}
+	var jobs []job
+	for i := range wake.OwnTrunks {
+		for _, name := range builtIn() {
+			if n.trunks[name] == nil {
+				n.trunks[name] = make([]*net.Model, wake.OwnTrunks)
+			}
+			jobs = append(jobs, job{n.trunks[name], i, fmt.Sprintf("trunk-%s-%d", name, i+1), func() (*net.Model, error) {
+				known := others(name)
+				l := from(known, few(known, n.words, 1000, func(spoken) bool { return true }))
+				return wake.Teach(ctx, l, wake.Course{Steps: trunkSteps, Seed: uint64(1 + i)})
+			}})
 		}
-		for _, name := range names {
-			for _, k := range takes {
-				n.taught[ownKey(name, k)], err = cached(scores, ownKey(name, k), wake.OwnTrunks, func() ([]*net.Model, error) {
+	}
+	if err := all(jobs); err != nil {
+		return n, err
+	}
+	jobs = nil
+	for _, k := range takes {
+		for _, name := range builtIn() {
+			models := make([]*net.Model, wake.OwnTrunks)
+			n.taught[ownKey(name, k)] = models
+			for i := range models {
+				jobs = append(jobs, job{models, i, fmt.Sprintf("%s%s-%d", part, ownKey(name, k), i+1), func() (*net.Model, error) {
 					one := []string{name}
-					return wake.TeachFrom(ctx, everything(one, few(one, n.words, k, n.use)), n.trunks[h], wake.Course{Steps: wake.OwnSteps, Seed: 1})
-				})
-				if err != nil {
-					return n, err
-				}
+					taught, err := wake.TeachFrom(ctx, from(one, few(one, n.words, k, n.use)), n.trunks[name][i:i+1], wake.Course{Steps: wake.OwnSteps(k), Seed: uint64(1 + i)})
+					if err != nil {
+						return nil, err
+					}
+					return taught[0], nil
+				}})
 			}
 		}
 	}
-	return n, nil
+	return n, all(jobs)
 }
 
 // heardSet is mixtures under one condition, with their spectra: several networks hear them.
@@ -238,10 +256,8 @@ func measureOwn(ctx context.Context, root, scores string, versions int, choose b
 			continue
 		}
 		short := heardSet{p.kind, negative[i].all[:len(negative[i].all)/4], negative[i].spectra[:len(negative[i].all)/4]}
-		for h, half := range halves() {
-			for _, k := range []int{1, 3, 5} {
-				nets.compareOwn(half, k, nets.trunks[h][0], short, p)
-			}
+		for _, k := range []int{1, 3, 5} {
+			nets.compareOwn(k, short, p)
 		}
 	}
 	return nil
@@ -253,12 +269,11 @@ func (n ownNets) measureTaught(k int, negative, other, positive []heardSet) {
 	uncertain := map[string]int{}
 	for _, name := range builtIn() {
 		d := wake.NewDetector(wordsOf([]string{name}, few([]string{name}, n.words, k, n.use)), n.taught[ownKey(name, k)]...)
-		var sets [][]found
+		var sets [][]wake.Scored
 		for _, s := range negative {
-			sets = append(sets, s.judged(d))
+			sets = append(sets, trials(s.judged(d)))
 		}
-		weigh(d.Words, sets[0], sets[len(sets)-1], nil, sets...)
-		thresholds(d.Words, sets...)
+		d.Words[0].Limit(sets[0], sets[len(sets)-1], sets...)
 		for i, s := range positive {
 			for _, f := range s.of(name).judged(d) {
 				f.scores = []float32{d.Words[0].Found, d.Words[0].Uncertain}
@@ -289,13 +304,21 @@ func (n ownNets) measureTaught(k int, negative, other, positive []heardSet) {
 	}
 }
 
+// trials are what was heard of the first word.
+func trials(set []found) (out []wake.Scored) {
+	for _, f := range set {
+		out = append(out, wake.Scored{Score: f.scores[0], Channel: f.channel, Seconds: f.length})
+	}
+	return out
+}
+
 // compareOwn measures comparing with k takes.
-func (n ownNets) compareOwn(names []string, k int, m *net.Model, negative, positive heardSet) {
+func (n ownNets) compareOwn(k int, negative, positive heardSet) {
 	mel := sound.NewMel()
 	var all []found
 	var limits, doubts []float32
-	for _, name := range names {
-		match := wake.NewMatcher(wake.Word{Name: name}, nil, m)
+	for _, name := range builtIn() {
+		match := wake.NewMatcher(wake.Word{Name: name}, nil, n.trunks[name][0])
 		for _, w := range few([]string{name}, n.words, k, n.use) {
 			c := clip(mel, w, 1)
 			match.Templates = append(match.Templates, match.Take(c.Powers, c.Onset, c.Offset))
@@ -318,5 +341,5 @@ func (n ownNets) compareOwn(names []string, k int, m *net.Model, negative, posit
 			all = append(all, f)
 		}
 	}
-	report(fmt.Sprintf("own word, compared with %d takes, %s, %v", k, positive.kind, names), "%s, thresholds %.2f, half a per cent of clips %.2f", interval(all, func(f found) bool { return f.at() && f.hit.Score >= f.scores[0] }), limits, doubts)
+	report(fmt.Sprintf("own word, compared with %d takes, %s", k, positive.kind), "%s, thresholds %.2f, half a per cent of clips %.2f", interval(all, func(f found) bool { return f.at() && f.hit.Score >= f.scores[0] }), limits, doubts)
 }

@@ -1,41 +1,63 @@
 package wake
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"math"
+	"runtime"
 	"slices"
+	"sync"
 
 	"earshot/voice/internal/net"
 	"earshot/voice/internal/sound"
 )
 
-// OwnSteps is how long a word of the operator's own is taught, for each of OwnTrunks networks.
-const (
-	OwnSteps  = 300
-	OwnTrunks = 2
-)
+// OwnTrunks is how many networks of the built-in ones a word of the operator's own is taught from.
+const OwnTrunks = 3
+
+// OwnSteps is how long each of them is taught a word from some clips.
+func OwnSteps(clips int) int {
+	switch {
+	case clips < 10:
+		return 400
+	case clips < 35:
+		return 600
+	}
+	return 900
+}
 
 // TeachFrom teaches one network from each of those in from, which know other words: what speech sounds like
-// need not be learned from a handful of clips again.
+// need not be learned from a handful of clips again. It takes as many cores as there are; the networks do not
+// depend on it.
 func TeachFrom(ctx context.Context, l Lesson, from []*net.Model, c Course) ([]*net.Model, error) {
-	var out []*net.Model
-	progress := c.Progress
 	if c.Peak == 0 {
 		c.Peak = 2e-3
 	}
-	for i, m := range from {
-		c.From = m
-		if progress != nil {
-			c.Progress = func(step int, loss float64) { progress(i*c.Steps+step, loss) }
+	if tell := c.Progress; tell != nil {
+		var mu sync.Mutex
+		done := 0
+		c.Progress = func(_ int, loss float64) {
+			mu.Lock()
+			defer mu.Unlock()
+			tell(done, loss)
+			done++
 		}
-		next, err := Teach(ctx, l, c)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, next)
-		c.Seed++
 	}
-	return out, nil
+	out, failed := make([]*net.Model, len(from)), make([]error, len(from))
+	free := make(chan struct{}, runtime.GOMAXPROCS(0))
+	var wg sync.WaitGroup
+	for i, m := range from {
+		own := c
+		own.From, own.Seed = m, c.Seed+uint64(i)
+		wg.Go(func() {
+			free <- struct{}{}
+			defer func() { <-free }()
+			out[i], failed[i] = Teach(ctx, l, own)
+		})
+	}
+	wg.Wait()
+	return out, errors.Join(failed...)
 }
 
 // Spoken is the power mel spectra from the first to the last frame of speech, and 80 ms around; nil where
@@ -60,6 +82,7 @@ func Spoken(powers []float32) []float32 {
 type Scored struct {
 	Score float32
 	Channel
+	Seconds float64 // of the recording
 }
 
 // Gain is what scores have to gain in a channel of 1 so that what is taken for a word scores as high there
@@ -70,8 +93,7 @@ func Gain(plain, worse []Scored, of func(Channel) float32) float32 {
 	}
 	sorted := func(set []Scored) (logits []float64, mean float64) {
 		for _, s := range set {
-			p := min(1-1e-4, max(1e-4, float64(s.Score)))
-			logits = append(logits, math.Log(p/(1-p)))
+			logits = append(logits, logit(s.Score))
 			mean += float64(of(s.Channel)) / float64(len(set))
 		}
 		slices.Sort(logits)
@@ -85,6 +107,64 @@ func Gain(plain, worse []Scored, of func(Channel) float32) float32 {
 		gain += (a[int(q*float64(len(a)))] - b[int(q*float64(len(b)))]) / max(0.1, after-before) / float64(len(quantiles))
 	}
 	return float32(min(4, max(0, gain)))
+}
+
+func logit(score float32) float64 {
+	p := min(1-1e-4, max(1e-4, float64(score)))
+	return math.Log(p / (1 - p))
+}
+
+// Thresholds of words of the operator's own.
+const (
+	ownRate  = 1   // an hour, counted with tails
+	tail     = 0.3 // logits
+	leastOwn = 0.5 // Found is at least this
+)
+
+// limit is the logit that rate scores an hour of other recordings are expected to be above. Other speakers say other
+// things: each score stands for others above it, for every tail by which they are higher for an e-th of as many.
+// So where little was heard the limit lies further above it.
+func limit(set []Scored, rate float64) float64 {
+	hours := 0.0
+	var logits []float64
+	for _, s := range set {
+		hours += s.Seconds / 3600
+		logits = append(logits, logit(s.Score))
+	}
+	low, high := -10.0, 20.0
+	for range 40 {
+		t := (low + high) / 2
+		expected := 0.0
+		for _, z := range logits {
+			expected += math.Exp(min(0, (z-t)/tail))
+		}
+		if expected > rate*hours {
+			low = t
+		} else {
+			high = t
+		}
+	}
+	return high
+}
+
+// Limit sets the thresholds of a word of the operator's own, and what it gains in noise, by what recordings
+// without it score under some conditions, before they are adjusted: by the worst of them. Uncertain is where half a per cent of the recordings would fire.
+func (w *Word) Limit(quiet, noisy []Scored, conditions ...[]Scored) {
+	w.Noise = Gain(quiet, noisy, Noise)
+	found, doubt := math.Inf(-1), float32(0)
+	for _, set := range conditions {
+		set = slices.Clone(set)
+		for i := range set {
+			set[i].Score = w.Adjusted(set[i].Score, set[i].Channel)
+		}
+		found = max(found, limit(set, ownRate))
+		slices.SortFunc(set, func(a, b Scored) int { return cmp.Compare(a.Score, b.Score) })
+		if n := len(set); n > 0 {
+			doubt = max(doubt, set[int(math.Ceil(0.995*float64(n)))-1].Score+1e-4)
+		}
+	}
+	w.Found = max(leastOwn, float32(1/(1+math.Exp(-found))))
+	w.Uncertain = min(w.Found, max(0.05, doubt))
 }
 
 // Noise is what Gain is asked for, as is Narrow.

@@ -47,7 +47,7 @@ func TestScoresGainInNoiseWhatNoiseTakes(t *testing.T) {
 	var quiet, noisy []Scored
 	for i := range 1000 {
 		p := 0.9 * float32(i) / 1000
-		quiet, noisy = append(quiet, Scored{Score: p}), append(noisy, Scored{p / 3, Channel{Noise: 1}})
+		quiet, noisy = append(quiet, Scored{Score: p}), append(noisy, Scored{Score: p / 3, Channel: Channel{Noise: 1}})
 	}
 	gain := Gain(quiet, noisy, Noise)
 	w := Word{Noise: gain}
@@ -73,5 +73,49 @@ func TestSpokenIsFromTheFirstToTheLastSpeech(t *testing.T) {
 	}
 	if got := Spoken(quiet[:20*bands]); got != nil {
 		t.Errorf("%d frames of silence", len(got)/bands)
+	}
+}
+
+// Of the same speakers heard longer nothing changes; of fewer of them, each stands for more, and the threshold
+// lies higher above them.
+func TestThresholdsLieHigherWhereLessWasHeard(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 5))
+	var hour []Scored
+	for range 900 {
+		z := r.ExpFloat64()*tail - 2
+		hour = append(hour, Scored{Score: float32(1 / (1 + math.Exp(-z))), Seconds: 4})
+	}
+	all, twice, few := limit(hour, 0.5), limit(append(hour, hour...), 0.5), limit(hour[:30], 0.5)
+	if math.Abs(all-twice) > 1e-6 {
+		t.Errorf("%.3f, of each recording twice %.3f", all, twice)
+	}
+	// 900 recordings an hour: exp(-(t+2)/tail) of them reach t. A tail for each puts the limit higher.
+	if want := tail*math.Log(1800) - 2; !(all > want && all < want+1) {
+		t.Errorf("%.2f, want a little over %.2f", all, want)
+	}
+	top := math.Inf(-1)
+	for _, s := range hour[:30] {
+		top = max(top, logit(s.Score))
+	}
+	if !(few > top+tail) {
+		t.Errorf("of 30 recordings %.2f, the highest is %.2f", few, top)
+	}
+}
+
+func TestAWordIsLimitedByTheWorstCondition(t *testing.T) {
+	set := func(scores ...float32) (out []Scored) {
+		for _, s := range scores {
+			out = append(out, Scored{Score: s, Seconds: 60})
+		}
+		return out
+	}
+	w := Word{Window: 10}
+	w.Limit(nil, nil, set(0.1, 0.2), set(0.9, 0.3))
+	if !(w.Found > 0.9 && w.Found < 1 && w.Uncertain > 0.9 && w.Uncertain <= w.Found) {
+		t.Errorf("%+v", w)
+	}
+	w.Limit(nil, nil)
+	if w.Found != leastOwn || !(w.Uncertain > 0 && w.Uncertain <= w.Found) {
+		t.Errorf("of nothing: %+v", w)
 	}
 }
