@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Goes through EARSHOT_SEEDS (default 10000) seeds of the simulation, a part of them on each core: within
-# one process one seed goes at a time. EARSHOT_SEED=n shows one seed, step by step.
+# one process one seed goes at a time. Where EARSHOT_SEEDS_UNTIL names a file, it ends when that comes to be. EARSHOT_SEED=n shows one seed, step by step.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ -n "${EARSHOT_SEED:-}" ]; then
