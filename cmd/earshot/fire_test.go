@@ -275,6 +275,19 @@ func (b *battle) note(c audit.Checkpoint) {
 	b.seen[c.Size] = c.Root
 }
 
+// published waits until more checkpoints were seen than before, since on a busy machine harm would come before there
+// is anything to harm; but not for long, for a log may have halted. It returns how many there are.
+func (b *battle) published(before int) int {
+	for began := time.Now(); ; time.Sleep(3 * time.Millisecond) {
+		b.mu.Lock()
+		n := len(b.seen)
+		b.mu.Unlock()
+		if n > before || time.Since(began) > time.Second {
+			return n
+		}
+	}
+}
+
 // rage runs two writers and does harm to them until enough has been done.
 func (b *battle) rage(kills, restores int) {
 	names := []string{"a", "b"}
@@ -291,13 +304,14 @@ func (b *battle) rage(kills, restores int) {
 			end(name)
 		}
 	}()
-	backup := ""
+	backup, published := "", 0
 	for b.kills < kills || b.restores < restores {
 		for _, n := range names {
 			if running[n] == nil {
 				running[n] = b.start(n)
 			}
 		}
+		published = b.published(published)
 		time.Sleep(time.Duration(20+b.rng.IntN(120)) * time.Millisecond)
 		victim := names[b.rng.IntN(2)]
 		switch r := b.rng.IntN(10); {
