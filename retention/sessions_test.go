@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,6 +31,7 @@ spec:
 // to judge, of 999 nothing now.
 type percents struct {
 	version string
+	mu      sync.Mutex // guards heard while a plan listens
 	heard   int
 	broken  bool
 }
@@ -42,7 +44,9 @@ func (e *percents) Listen(_ context.Context, src io.ReaderAt, _ int64, _ time.Ti
 	if _, err := src.ReadAt(size[:], 40); err != nil {
 		return nil, "", false, err
 	}
+	e.mu.Lock()
 	e.heard++
+	e.mu.Unlock()
 	out := []earshot.Listening{{Kind: earshot.KindWake}, {Kind: earshot.KindSpeech}}
 	switch n := int(binary.LittleEndian.Uint32(size[:])/2) - 8000; {
 	case n == 999 && e.broken:
