@@ -96,7 +96,7 @@ func testDueOfManyDigests(t *testing.T, db *catalog.DB) {
 		t.Fatal(err)
 	}
 	seen, last, behind := map[string]int{}, "", 0
-	var batch []catalog.Foresight
+	var batch, unread []catalog.Foresight
 	write := func() {
 		if err := db.Foresee(t.Context(), batch); err != nil {
 			t.Fatal(err)
@@ -119,11 +119,16 @@ func testDueOfManyDigests(t *testing.T, db *catalog.DB) {
 		}
 		last = key
 		was := row
-		batch = append(batch, catalog.Foresight{Known: row.Known, Was: &was, Same: true, Digest: "new", Disposition: "keep", Reason: "later", Due: epoch.Add(time.Hour)})
-		if len(batch) == 700 {
+		f := catalog.Foresight{Known: row.Known, Was: &was, Same: true, Digest: "new", Disposition: "keep", Reason: "later", Due: epoch.Add(time.Hour)}
+		if key == "c/05999" { // one that cannot be read now stays as it is, and does not come again all the same
+			unread = append(unread, f)
+			continue
+		}
+		if batch = append(batch, f); len(batch) == 700 {
 			write()
 		}
 	}
+	batch = append(batch, unread...)
 	write()
 	if len(seen) != n {
 		t.Errorf("%d of %d rows came", len(seen), n)
