@@ -164,9 +164,8 @@ func (p *Policy) undecided(s *sight, states *[maxRules]ruleState, o outcome, d *
 // MissingPooled is how a decision names that the other recordings of the session are missing.
 const MissingPooled = "pooled"
 
-// missing names what would have to be found out to know a fact, if it can be: a kind of listening,
-// the object's own metadata ("head"), or the
-// other recordings of its session ("pooled").
+// missing names what would have to be found out to know a fact, if it can be: a kind of listening, the
+// object's own metadata ("head"), or the other recordings of its session ("pooled").
 func (s *sight) missing(x fact) (string, bool) {
 	_, st := s.get(x)
 	if st != pending {

@@ -54,10 +54,9 @@ func (r *Runner) outdated(v catalog.Voice) bool {
 	return r.o.Ear != nil && v.Ear != "" && !strings.HasSuffix(v.Ear, earMark+r.o.Ear.Version())
 }
 
-// pool gives the figure of a recording's session: the mean of what all tell, as logits, each counting alike. It
-// is the recordings that were judged which speak; but while one of them is to be listened to, there is none, and
-// Why says so.
-// older are those that another version of the ear has judged.
+// pool gives the figure of a recording's session: the mean of what those tell that were judged, as logits, each
+// counting alike. While one of them is to be listened to there is none, and Why says so. older are those that
+// another version of the ear has judged.
 func (r *Runner) pool(ctx context.Context, bucket string, own catalog.Voice) (p earshot.Pooled, older []earshot.RecordingID, err error) {
 	all, err := r.o.Catalog.Session(ctx, bucket, own.Device, own.CapturedAt, own.Key, r.o.Session)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// A third of what the catalog costs with SQLite would be parsing the same statements again. A connection
+// In short-lived processes a third of what SQLite costs was parsing the same statements again. A connection
 // keeps those that it has met; with a server pgx does so.
 
 // statementsMost bounds how many statements a connection keeps: there are about as many texts in this package.

@@ -148,7 +148,8 @@ func limit(set []Scored, rate float64) float64 {
 }
 
 // Limit sets the thresholds of a word of the operator's own, and what it gains in noise, by what recordings
-// without it score under some conditions, before they are adjusted: by the worst of them. Uncertain is where half a per cent of the recordings would fire.
+// without it score under some conditions, before they are adjusted: by the worst of them. Uncertain is where
+// half a per cent of the recordings would fire.
 func (w *Word) Limit(quiet, noisy []Scored, conditions ...[]Scored) {
 	w.Noise = Gain(quiet, noisy, Noise)
 	found, doubt := math.Inf(-1), float32(0)
