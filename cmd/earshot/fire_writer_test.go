@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"time"
+
+	"earshot/audit"
+)
+
+// A writer under fire, and the faults that can be built into it on purpose.
+
+// Statuses of a writer.
+const (
+	fireDone   = 0
+	fireHalted = 7
+)
+
+// writer is the child's main.
+func writer(name string) int {
+	ctx := context.Background()
+	a := &app{in: strings.NewReader(""), out: discard{}, err: os.Stderr, as: "writer", configPath: os.Getenv("EARSHOT_CONFIG")}
+	err := fire(ctx, a, name, os.Getenv(envControl))
+	switch {
+	case err == nil:
+		return fireDone
+	case errors.Is(err, audit.ErrHalted):
+		return fireHalted
+	}
+	fmt.Fprintln(os.Stderr, err)
+	return 1
+}
+
+func fire(ctx context.Context, a *app, name, control string) error {
+	i, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer i.close()
+	o, err := a.openKeys(ctx, i)
+	if err != nil {
+		return err
+	}
+	switch control {
+	case "no-if-match":
+		o.Tiles = heedless{o.Tiles}
+	case "no-orphan-rule":
+		o.Tiles = blind{o.Tiles}
+	case "publish-before-commit":
+		o.Head = &hasty{Head: o.Head, roots: map[int64][32]byte{}}
+	}
+	log, err := audit.Open(ctx, o)
+	if err != nil {
+		return err
+	}
+	b, err := i.store.Bucket(ctx, "acts")
+	if err != nil {
+		return err
+	}
+	acts, head := b.Folder("", nil), i.db.Head()
+	for n := 0; ; n++ {
+		thing := fmt.Sprintf("%s-%s-%05d", name, os.Getenv(envRound), n)
+		intent, outcome := audit.EntryID("intent", thing), audit.EntryID("outcome", thing)
+		if control == "random-ids" {
+			intent = audit.EntryID("intent", thing, fmt.Sprint(rand.Int64()))
+			outcome = audit.EntryID("outcome", thing, fmt.Sprint(rand.Int64()))
+		}
+		if _, ok, err := head.Index(ctx, outcome); err != nil {
+			return err
+		} else if ok {
+			continue
+		}
+		if err := say(ctx, i, audit.Entry{ID: intent, Kind: audit.KindIntent, TS: time.Now().UnixMicro(), Run: thing,
+			Intent: &audit.Intent{Action: "delete", Recording: "00", Object: "00", Rule: "r", Basis: []string{}}}); err != nil {
+			return err
+		}
+		size, err := log.Publish(ctx)
+		if control == "gate-at-sequenced" && err == nil {
+			size = 1 << 40
+		}
+		if control == "gate-at-sequenced" && err != nil { // numbered is taken for enough
+			size, err = 1<<40, nil
+		}
+		if err != nil {
+			return err
+		}
+		index, ok, err := head.Index(ctx, intent)
+		if err != nil {
+			return err
+		}
+		if control != "gate-at-sequenced" && (!ok || index >= size) {
+			return fmt.Errorf("the intent of %s is not in the published log", thing)
+		}
+		if _, err := acts.Create(ctx, thing, []byte("done")); err != nil {
+			return err
+		}
+		if err := say(ctx, i, audit.Entry{ID: outcome, Kind: audit.KindOutcome, TS: time.Now().UnixMicro(), Run: thing,
+			Outcome: &audit.Outcome{IntentID: intent, Result: "ok"}}); err != nil {
+			return err
+		}
+	}
+}
+
+func say(ctx context.Context, i *installation, e audit.Entry) error {
+	leaf, err := e.Leaf()
+	if err != nil {
+		return err
+	}
+	return i.db.Say(ctx, leaf)
+}
+
+// heedless swaps whatever the condition.
+type heedless struct{ audit.Tiles }
+
+func (h heedless) Swap(ctx context.Context, key string, data []byte, _ string) (string, bool, error) {
+	return "", true, h.Replace(ctx, key, data)
+}
+
+// blind takes a tile that holds other bytes for its own. It is slow where a kill leaves tiles without
+// their checkpoint, so that there are such tiles.
+type blind struct{ audit.Tiles }
+
+func (b blind) Create(ctx context.Context, key string, data []byte) (bool, error) {
+	if strings.HasPrefix(key, "checkpoints/") {
+		time.Sleep(30 * time.Millisecond)
+	}
+	_, err := b.Tiles.Create(ctx, key, data)
+	return err == nil, err
+}
+
+// hasty commits to the database what is to be published only when it is out.
+type hasty struct {
+	audit.Head
+	roots map[int64][32]byte
+}
+
+func (h *hasty) Remember(_ context.Context, size int64, root [32]byte) error {
+	h.roots[size] = root
+	return nil
+}
+
+func (h *hasty) Root(ctx context.Context, size int64) ([32]byte, bool, error) {
+	if root, ok := h.roots[size]; ok {
+		return root, true, nil
+	}
+	return h.Head.Root(ctx, size)
+}
+
+func (h *hasty) SetPublished(ctx context.Context, size int64) error {
+	if root, ok := h.roots[size]; ok {
+		if err := h.Head.Remember(ctx, size, root); err != nil {
+			return err
+		}
+	}
+	return h.Head.SetPublished(ctx, size)
+}
