@@ -62,6 +62,7 @@ func TestStatementsAreKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer outer.Close()
 	var pairs string
 	for outer.Next() {
 		var x, y int
@@ -76,7 +77,6 @@ func TestStatementsAreKept(t *testing.T) {
 	if err := outer.Err(); err != nil || pairs != "0 3 1 2 2 1 3 0 " {
 		t.Errorf("rows within rows: %q, %v", pairs, err)
 	}
-	outer.Close()
 	if err := tx.Commit(); err != nil {
 		t.Fatal(err)
 	}
