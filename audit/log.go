@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"iter"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -146,6 +147,9 @@ type Log struct {
 	asked  time.Time // when witnesses were asked last for a tree that they had not cosigned
 	// superseding: this log has written over orphans, so that another writer may be about.
 	superseding bool
+	// left: sizes at which an attempt that was cut off has left tiles. Where their bytes are others such a size is
+	// published, for a tile that the tree has grown past is never written again.
+	left []int64
 }
 
 // Create begins a log: it writes the genesis checkpoint of the empty tree. It is [ErrExists] where
@@ -224,9 +228,35 @@ func (l *Log) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.size, l.edge, l.tail, l.etag = c.Size, e, tail, etag
+	left, err := leftBeyond(ctx, l.opts.Tiles, c.Size)
+	if err != nil {
+		return err
+	}
+	l.size, l.edge, l.tail, l.etag, l.left = c.Size, e, tail, etag, left
 	l.closed, err = l.ends(ctx)
 	return err
+}
+
+// leftBeyond lists, in order, the sizes of trees whose tiles lie beyond the published one: of an attempt that was cut
+// off. Bundles are enough, since they are written first.
+func leftBeyond(ctx context.Context, tiles Tiles, size int64) (sizes []int64, err error) {
+	for index, more := size>>tileHeight, true; more; index++ {
+		more = false
+		for key, err := range tiles.Keys(ctx, tilePath("entries", index, tileWidth)) {
+			if err != nil {
+				return nil, err
+			}
+			_, at, width, err := parseTilePath(key)
+			if err != nil || at != index {
+				continue // nothing of ours, or of a bundle whose name begins alike
+			}
+			if n := at<<tileHeight + int64(width); n > size {
+				sizes, more = append(sizes, n), true
+			}
+		}
+	}
+	slices.Sort(sizes)
+	return sizes, nil
 }
 
 // rightEdge reads the tiles that a tree ends with and the bundle that is not full, and checks them

@@ -105,6 +105,11 @@ func (l *Log) extend(ctx context.Context, to int64) error {
 	if closes >= 0 {
 		leaves = leaves[:closes+1] // what was written after it belongs to the next shard
 	}
+	if n, err := l.short(ctx, leaves); err != nil {
+		return err
+	} else if n < len(leaves) {
+		leaves, closes = leaves[:n], -1
+	}
 	e, tail, size := l.edge.clone(), append([]byte(nil), l.tail...), l.size
 	var objects []object
 	for _, leaf := range leaves {
@@ -153,6 +158,32 @@ func (l *Log) extend(ctx context.Context, to int64) error {
 		return l.readBack(ctx, objects)
 	}
 	return nil
+}
+
+// short is how many of the leaves may be published at once: not past a size at which tiles with other bytes were left.
+func (l *Log) short(ctx context.Context, leaves []earshot.Leaf) (int, error) {
+	for _, size := range l.left {
+		n := size - l.size
+		if n <= 0 || n >= int64(len(leaves)) {
+			continue
+		}
+		var want []byte
+		from := (size - 1) >> tileHeight << tileHeight
+		if from < l.size {
+			want, from = slices.Clone(l.tail), l.size
+		}
+		for _, leaf := range leaves[from-l.size : n] {
+			want = appendBundle(want, leaf.Body)
+		}
+		have, _, err := l.opts.Tiles.Get(ctx, tilePath("entries", (size-1)>>tileHeight, int(size-1)%tileWidth+1))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return 0, err
+		}
+		if err == nil && string(have) != string(want) {
+			return int(n), nil
+		}
+	}
+	return len(leaves), nil
 }
 
 // checkpoint signs the tree and makes it the current one. Signing comes last: what is signed is

@@ -42,18 +42,24 @@ func (l *Log) supersede(ctx context.Context, key string, data []byte, size int64
 	if err := l.fenced(ctx); err != nil {
 		return err
 	}
-	if err := l.opts.Tiles.Replace(ctx, key, data); err != nil {
-		return err
-	}
 	l.superseding = true
+	return l.opts.overwrite(ctx, key, data, size)
+}
+
+// overwrite puts a tile right, while a tree of that size is published or about to be. It is said first, like all that
+// is done: a version below the newest that no entry speaks of is a finding. Said twice it is one entry.
+func (o *Options) overwrite(ctx context.Context, key string, data []byte, size int64) error {
 	leaf, err := Entry{
-		ID: EntryID(string(KindOrphan), key, strconv.FormatInt(size, 10), tlog.RecordHash(data).String()), Kind: KindOrphan, TS: l.opts.Now().UnixMicro(),
+		ID: EntryID(string(KindOrphan), key, strconv.FormatInt(size, 10), tlog.RecordHash(data).String()), Kind: KindOrphan, TS: o.Now().UnixMicro(),
 		Orphan: &Orphan{Tile: key, Size: size},
 	}.Leaf()
 	if err != nil {
 		return err
 	}
-	return l.opts.Head.Say(ctx, leaf)
+	if err := o.Head.Say(ctx, leaf); err != nil {
+		return err
+	}
+	return o.Tiles.Replace(ctx, key, data)
 }
 
 // fenceKey holds the mark of the timeline that may write.
@@ -86,7 +92,7 @@ func (l *Log) readBack(ctx context.Context, objects []object) error {
 			return err
 		}
 		if string(have) != string(o.data) {
-			if err := l.opts.Tiles.Replace(ctx, o.key, o.data); err != nil {
+			if err := l.opts.overwrite(ctx, o.key, o.data, l.size); err != nil {
 				return err
 			}
 		}
@@ -230,17 +236,7 @@ func (r *Report) mendable() bool { return r.beyond+len(r.mends) == len(r.Finding
 // mend writes the tiles again that hold what the entries do not give, and says so in an entry each.
 func mend(ctx context.Context, o Options, r *Report) error {
 	for _, m := range r.mends {
-		if err := o.Tiles.Replace(ctx, m.key, m.data); err != nil {
-			return err
-		}
-		leaf, err := Entry{
-			ID: EntryID(string(KindOrphan), m.key, strconv.FormatInt(r.Checkpoint.Size, 10), tlog.RecordHash(m.data).String()), Kind: KindOrphan, TS: o.Now().UnixMicro(),
-			Orphan: &Orphan{Tile: m.key, Size: r.Checkpoint.Size},
-		}.Leaf()
-		if err != nil {
-			return err
-		}
-		if err := o.Head.Say(ctx, leaf); err != nil {
+		if err := o.overwrite(ctx, m.key, m.data, r.Checkpoint.Size); err != nil {
 			return err
 		}
 	}

@@ -107,6 +107,26 @@ func TestOrphanTilesAreSupersededAndAForkHalts(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.act(t, 900, 60) // as many others, so that the tiles have the same names
+	// A writer that dies at its first orphan has changed nothing that it has not spoken of.
+	left := maps.Clone(f.tiles.objects)
+	f.tiles.fail = func(op, _ string) error {
+		if op == "replace" {
+			return errors.New("dead")
+		}
+		return nil
+	}
+	if _, err := f.log.Publish(t.Context()); err == nil {
+		t.Fatal("the store was to fail")
+	}
+	f.tiles.fail = nil
+	spoken := false
+	for _, leaf := range f.head.leaves {
+		e, err := audit.Parse(leaf.Body)
+		spoken = spoken || err == nil && e.Orphan != nil && left[e.Orphan.Tile] != nil
+	}
+	if !spoken {
+		t.Error("a tile would have been written over before any entry spoke of it")
+	}
 	f.publish(t)
 	said := 0
 	r := f.verify(t, audit.VerifyOptions{Visit: func(_ int64, body []byte) error {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -47,7 +48,7 @@ type battle struct {
 	last  int64
 	fault []string
 
-	kills, stops, restores, zombies, halts, crashes int
+	kills, stops, restores, held, halts, crashes int
 }
 
 func newBattle(t *testing.T, control, engine string) *battle {
@@ -94,53 +95,6 @@ func (b *battle) start(name string) *exec.Cmd {
 		b.t.Fatal(err)
 	}
 	return cmd
-}
-
-// watch reads the checkpoint as an outsider would, until ctx ends: it must never shrink nor change.
-func (b *battle) watch(ctx context.Context) {
-	tiles, err := b.inst.tiles(ctx)
-	if err != nil {
-		return
-	}
-	trust, err := b.inst.ownTrust()
-	if err != nil {
-		return
-	}
-	for ctx.Err() == nil {
-		signed, _, err := tiles.Get(ctx, "checkpoint")
-		if err == nil {
-			if c, err := trust.Open(signed); err == nil {
-				b.note(c)
-			}
-		}
-		time.Sleep(3 * time.Millisecond)
-	}
-}
-
-func (b *battle) note(c audit.Checkpoint) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if c.Size < b.last {
-		b.fault = append(b.fault, fmt.Sprintf("rollback from %d to %d", b.last, c.Size))
-	}
-	b.last = c.Size
-	if old, ok := b.seen[c.Size]; ok && old != c.Root {
-		b.fault = append(b.fault, fmt.Sprintf("fork at %d", c.Size))
-	}
-	b.seen[c.Size] = c.Root
-}
-
-// published waits until more checkpoints were seen than before, since on a busy machine harm would come before there
-// is anything to harm; but not for long, for a log may have halted. It returns how many there are.
-func (b *battle) published(before int) int {
-	for began := time.Now(); ; time.Sleep(3 * time.Millisecond) {
-		b.mu.Lock()
-		n := len(b.seen)
-		b.mu.Unlock()
-		if n > before || time.Since(began) > time.Second {
-			return n
-		}
-	}
 }
 
 // rage runs two writers and does harm to them until enough has been done.
@@ -190,20 +144,26 @@ func (b *battle) rage(kills, restores int) {
 			// One writer lives on and believes in the old times; the other is dead.
 			zombie := running[victim]
 			delete(running, victim)
+			left, release := b.hold()
 			for n := range running {
 				end(n)
 			}
 			_ = zombie.Process.Signal(syscall.SIGSTOP)
+			release()
 			b.restore(backup)
-			_ = zombie.Process.Signal(syscall.SIGCONT)
-			b.zombies++
-			b.recover()
+			if asleep := b.rng.IntN(4) > 0; asleep { // else it publishes what it was stopped at, if it is quick
+				b.recover()
+				_ = zombie.Process.Signal(syscall.SIGCONT)
+			} else {
+				_ = zombie.Process.Signal(syscall.SIGCONT)
+				b.recover()
+			}
 			b.restores++
 			b.round++
 			backup = ""
-			other := b.start("c") // and works beside it
-			time.Sleep(time.Duration(60+b.rng.IntN(300)) * time.Millisecond)
-			running["c"] = other
+			running["c"] = b.start("c") // and works beside it, past what was left behind
+			b.reached(left + 2)
+			time.Sleep(time.Duration(b.rng.IntN(150)) * time.Millisecond)
 			end("c")
 			grace := time.AfterFunc(5*time.Second, func() { _ = zombie.Process.Kill() })
 			var exit *exec.ExitError
@@ -214,6 +174,25 @@ func (b *battle) rage(kills, restores int) {
 		}
 		b.mend()
 	}
+}
+
+// hold has writers stop where tiles lie in the store that no checkpoint covers, and waits until one has: left is the
+// size of its tree. Who is killed before release leaves its tiles behind.
+func (b *battle) hold() (left int64, release func()) {
+	hold, held := filepath.Join(filepath.Dir(b.app.configPath), fireHold), filepath.Join(filepath.Dir(b.app.configPath), fireHeld)
+	_ = os.Remove(held)
+	if err := os.WriteFile(hold, nil, 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+	for began := time.Now(); left == 0 && time.Since(began) < 10*time.Second; time.Sleep(3 * time.Millisecond) {
+		if text, err := os.ReadFile(held); err == nil {
+			left, _ = strconv.ParseInt(string(text), 10, 64)
+		}
+	}
+	if left > 0 {
+		b.held++
+	}
+	return left, func() { _ = os.Remove(hold) }
 }
 
 // mend recovers if a writer halted.
@@ -371,8 +350,8 @@ func (b *battle) judge() []string {
 			found = append(found, key+" was done and never announced")
 		}
 	}
-	t.Logf("%d entries, %d acts; %d kills, %d stops, %d kills of the database, %d restores with a writer of the old times alive (%d of those halted); %d findings",
-		report.Entries, acts, b.kills, b.stops, b.crashes, b.restores, b.halts, len(found))
+	t.Logf("%d entries, %d acts; %d kills, %d stops, %d kills of the database, %d restores with a writer of the old times alive (%d of those halted) and %d with one stopped before its checkpoint; %d findings",
+		report.Entries, acts, b.kills, b.stops, b.crashes, b.restores, b.halts, b.held, len(found))
 	return found
 }
 

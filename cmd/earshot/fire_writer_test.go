@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -45,6 +46,8 @@ func fire(ctx context.Context, a *app, name, control string) error {
 	if err != nil {
 		return err
 	}
+	pause := &pausing{Tiles: o.Tiles, dir: filepath.Dir(a.configPath)}
+	o.Tiles = pause
 	switch control {
 	case "no-if-match":
 		o.Tiles = heedless{o.Tiles}
@@ -78,6 +81,15 @@ func fire(ctx context.Context, a *app, name, control string) error {
 			Intent: &audit.Intent{Action: "delete", Recording: "00", Object: "00", Rule: "r", Basis: []string{}}}); err != nil {
 			return err
 		}
+		if pause.there(fireHold) { // its tree is to reach further than what recovering adds
+			for more := range 3 + rand.IntN(6) {
+				if err := say(ctx, i, audit.Entry{ID: audit.EntryID("more", thing, fmt.Sprint(more)), Kind: audit.KindIntent, TS: time.Now().UnixMicro(), Run: fmt.Sprint(thing, "-", more),
+					Intent: &audit.Intent{Action: "delete", Recording: "00", Object: "00", Rule: "r", Basis: []string{}}}); err != nil {
+					return err
+				}
+			}
+			pause.ready = true
+		}
 		size, err := log.Publish(ctx)
 		if control == "gate-at-sequenced" && err == nil {
 			size = 1 << 40
@@ -102,6 +114,11 @@ func fire(ctx context.Context, a *app, name, control string) error {
 			Outcome: &audit.Outcome{IntentID: intent, Result: "ok"}}); err != nil {
 			return err
 		}
+		if n < 8 { // alone it comes by every size, and by the one that another left tiles of
+			if _, err := log.Publish(ctx); err != nil && control != "gate-at-sequenced" {
+				return err
+			}
+		}
 	}
 }
 
@@ -120,19 +137,45 @@ func (h heedless) Swap(ctx context.Context, key string, data []byte, _ string) (
 	return "", true, h.Replace(ctx, key, data)
 }
 
-// blind takes a tile that holds other bytes for its own. It is slow where a kill leaves tiles without
-// their checkpoint, so that there are such tiles.
+// Files beside the configuration: while the first is there writers stop before a checkpoint, and write its size to the second.
+const (
+	fireHold = "hold"
+	fireHeld = "held"
+)
+
+// pausing stops where a kill leaves tiles without their checkpoint.
+type pausing struct {
+	audit.Tiles
+	dir   string
+	ready bool // the tree is one that is worth stopping at
+}
+
+func (p *pausing) there(name string) bool {
+	_, err := os.Stat(filepath.Join(p.dir, name))
+	return err == nil
+}
+
+func (p *pausing) Create(ctx context.Context, key string, data []byte) (bool, error) {
+	if size, ok := strings.CutPrefix(key, "checkpoints/"); ok && p.ready && p.there(fireHold) {
+		name := filepath.Join(p.dir, fireHeld)
+		_ = os.WriteFile(name+"."+size, []byte(size), 0o600)
+		_ = os.Rename(name+"."+size, name)
+		for p.there(fireHold) {
+			time.Sleep(3 * time.Millisecond)
+		}
+	}
+	return p.Tiles.Create(ctx, key, data)
+}
+
+// blind takes a tile that holds other bytes for its own.
 type blind struct{ audit.Tiles }
 
 func (b blind) Create(ctx context.Context, key string, data []byte) (bool, error) {
-	if strings.HasPrefix(key, "checkpoints/") {
-		time.Sleep(30 * time.Millisecond)
-	}
 	_, err := b.Tiles.Create(ctx, key, data)
 	return err == nil, err
 }
 
-// hasty commits to the database what is to be published only when it is out.
+// hasty commits to the database what is to be published only when it is out, and takes its time.
 type hasty struct {
 	audit.Head
 	roots map[int64][32]byte
@@ -151,6 +194,7 @@ func (h *hasty) Root(ctx context.Context, size int64) ([32]byte, bool, error) {
 }
 
 func (h *hasty) SetPublished(ctx context.Context, size int64) error {
+	time.Sleep(20 * time.Millisecond)
 	if root, ok := h.roots[size]; ok {
 		if err := h.Head.Remember(ctx, size, root); err != nil {
 			return err
