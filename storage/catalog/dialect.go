@@ -23,6 +23,9 @@ type dialect struct {
 	forUpdate string
 	// skipLocked besides passes over rows that another transaction holds.
 	skipLocked string
+	// orFail after "update": SQLite need not copy each page that a statement of many rows changes, to take the
+	// statement back by itself. Where one fails the transaction is rolled back anyway.
+	orFail string
 	// ruleOf gives the rule out of an action's document in column a.doc.
 	ruleOf string
 	// ddl rewrites a migration.
@@ -31,7 +34,7 @@ type dialect struct {
 
 func sqliteDialect() dialect {
 	return dialect{
-		goose: goose.DialectSQLite3, ruleOf: "json_extract(a.doc, '$.decision.rule')",
+		goose: goose.DialectSQLite3, orFail: " or fail", ruleOf: "json_extract(a.doc, '$.decision.rule')",
 		ddl: func(s string) string { return s },
 	}
 }

@@ -31,3 +31,9 @@ func (d *DB) Synchronous(ctx context.Context) (n int, err error) {
 	err = d.db.QueryRowContext(ctx, "pragma synchronous").Scan(&n)
 	return n, err
 }
+
+// ForeseeAgain writes as many decisions as one statement does.
+func (d *DB) ForeseeAgain() string { return d.foreseeQuery(foresights) }
+
+// Foresights is how many that are.
+const Foresights = foresights

@@ -70,7 +70,7 @@ func (d *DB) Foresee(ctx context.Context, fs []Foresight) error {
 				return err
 			}
 		}
-		return foreseeAgain(ctx, tx, again)
+		return d.foreseeAgain(ctx, tx, again)
 	})
 	if err != nil {
 		return fmt.Errorf("writing decisions: %w", err)
@@ -94,7 +94,7 @@ const foresights = 20
 
 // foreseeAgain writes when recordings are due of which the same is to become as before. The columns of
 // other indices are not named, so that those need not be written.
-func foreseeAgain(ctx context.Context, tx *sql.Tx, fs []*Foresight) error {
+func (d *DB) foreseeAgain(ctx context.Context, tx *sql.Tx, fs []*Foresight) error {
 	slices.SortStableFunc(fs, func(a, b *Foresight) int {
 		return strings.Compare(a.Known.Recording.ID.Bucket, b.Known.Recording.ID.Bucket)
 	})
@@ -111,7 +111,7 @@ func foreseeAgain(ctx context.Context, tx *sql.Tx, fs []*Foresight) error {
 		for _, f := range fs[:n] {
 			args = append(args, f.Known.Recording.ID.Key, f.Known.Recording.ETag, f.Reason, f.due(), f.Was.rawDue, micros(f.Was.Recording.StoredAt))
 		}
-		if _, err := tx.ExecContext(ctx, foreseeQuery(n), args...); err != nil {
+		if _, err := tx.ExecContext(ctx, d.foreseeQuery(n), args...); err != nil {
 			return err
 		}
 		fs = fs[n:]
@@ -119,19 +119,20 @@ func foreseeAgain(ctx context.Context, tx *sql.Tx, fs []*Foresight) error {
 	return nil
 }
 
-// foreseeQuery writes n rows.
-func foreseeQuery(n int) string {
+// foreseeQuery writes n rows. The bucket is a column of v, or SQLite takes all of a bucket for few rows and goes
+// through them.
+func (d *DB) foreseeQuery(n int) string {
 	var b strings.Builder
-	b.WriteString("with v(key, etag, reason, due, was, stored) as (values ")
+	b.WriteString("with v(bucket, key, etag, reason, due, was, stored) as (values ")
 	for i := range n {
 		if i > 0 {
 			b.WriteString(", ")
 		}
 		at := func(k int) string { return "$" + strconv.Itoa(3+6*i+k) }
-		b.WriteString("(" + at(0) + ", " + at(1) + ", " + at(2) + ", cast(" + at(3) + " as bigint), cast(" + at(4) + " as bigint), cast(" + at(5) + " as bigint))")
+		b.WriteString("($1, " + at(0) + ", " + at(1) + ", " + at(2) + ", cast(" + at(3) + " as bigint), cast(" + at(4) + " as bigint), cast(" + at(5) + " as bigint))")
 	}
-	b.WriteString(`) update recordings set reason = v.reason, due_at = v.due, due_digest = $2 from v
-		where recordings.bucket = $1 and recordings.key = v.key and recordings.etag = v.etag
+	b.WriteString(") update" + d.dialect.orFail + ` recordings set reason = v.reason, due_at = v.due, due_digest = $2 from v
+		where recordings.bucket = v.bucket and recordings.key = v.key and recordings.etag = v.etag
 		and recordings.due_at = v.was and recordings.stored_at = v.stored`)
 	return b.String()
 }

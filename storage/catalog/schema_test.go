@@ -104,6 +104,14 @@ func TestDueIsServedByItsIndex(t *testing.T) {
 				if !strings.Contains(plan, "voices_session (bucket=? AND device=? AND (captured_at,key)<(?,?))") || strings.Contains(plan, "TEMP B-TREE") {
 					t.Errorf("a session is not one range of its index:\n%s", plan)
 				}
+				args := []any{"b", []byte("digest")}
+				for i := range catalog.Foresights {
+					args = append(args, fmt.Sprintf("k%06d", i), "e", "reason", 1, 0, 9)
+				}
+				plan = explain(t.Context(), t, raw, c.explain+d.ForeseeAgain(), args...)
+				if !strings.Contains(plan, "recordings USING INDEX sqlite_autoindex_recordings_1 (bucket=? AND key=?)") {
+					t.Errorf("decisions are not written by key:\n%s", plan)
+				}
 			}
 			if _, err := raw.ExecContext(t.Context(), "analyze"); err != nil {
 				t.Fatal(err)
