@@ -161,7 +161,7 @@ func (r *Runner) applyBatch(ctx context.Context, run earshot.Run, from int, done
 	defer func() {
 		err = errors.Join(err, r.o.Catalog.Release(context.WithoutCancel(ctx), run.ID, l.owner))
 	}()
-	sights := r.sight(ctx, run, batch)
+	sights := r.sight(ctx, batch)
 	transitions, unread, err := r.preconditions(ctx, run, batch, sights)
 	if err != nil {
 		return 0, last, err

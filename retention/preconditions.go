@@ -84,12 +84,20 @@ func (r *Runner) precondition(ctx context.Context, run earshot.Run, a earshot.Ac
 		return "changed", nil
 	}
 	var seen *storage.Head
-	if sight, ok := sights[a.Recording.ID.Bucket]; ok {
-		seen = r.seenByPlan(sight, a, row)
+	var beside *storage.Sweep
+	b, err := r.bucket(ctx, a.Recording.ID.Bucket)
+	if err != nil {
+		return "", err
+	}
+	if sight, ok := sights[b.Name()]; ok && r.plain(b, a) {
+		beside = &sight.beside
+		if r.now().Sub(run.AsOf) <= freshFor {
+			seen = r.seenByPlan(sight, a, row)
+		}
 	}
 	res, err := r.resolveSeen(ctx, row.Known, seen, p, run.AsOf)
 	if err == nil && destroys(res.decision) && seen == nil {
-		err = r.complete(ctx, &res, nil)
+		err = r.complete(ctx, &res, beside)
 	} else if seen != nil { // that they are as planned was seen
 		res.companions = a.Companions
 		if n, err := r.sharing(ctx, a); err != nil || n > 1 {

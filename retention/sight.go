@@ -34,13 +34,10 @@ func (r *Runner) besideAsPlanned(sight sighting, a earshot.Action) bool {
 	return true
 }
 
-// sight looks at what plain actions of a batch are about, for many of them with few requests, if the
-// plan is so recent that it need not be asked for each. Where it fails each is asked for.
-func (r *Runner) sight(ctx context.Context, run earshot.Run, batch []earshot.Action) map[string]sighting {
+// sight looks at what plain actions of a batch are about, for many of them with few requests. Where it fails
+// each is asked for.
+func (r *Runner) sight(ctx context.Context, batch []earshot.Action) map[string]sighting {
 	out := map[string]sighting{}
-	if r.now().Sub(run.AsOf) > freshFor {
-		return out
-	}
 	var buckets []*storage.Bucket
 	keys := map[*storage.Bucket][]string{}
 	for _, a := range batch {

@@ -23,6 +23,9 @@ const (
 // VoicesBefore reads what comes before a recording in its session.
 const VoicesBefore = "select " + voiceColumns + sideBefore
 
+// ReserveQuery gives out planned actions.
+const ReserveQuery = reserveHead + reserveTail
+
 // TallyQuery counts what was decided.
 const TallyQuery = tallyQuery
 

@@ -24,12 +24,16 @@ type Lease struct {
 // sequence number `from` on. They stay planned: what is reserved has not been announced, and must
 // not be done.
 func (d *DB) Reserve(ctx context.Context, run earshot.RunID, l Lease, from, limit int) ([]earshot.Action, error) {
-	out, err := d.lease(ctx, `with picked as materialized
-		(select seq from actions where run = $3 and state = 'planned' and lease_until < $4 and seq >= $5 order by seq limit $6`+d.dialect.skipLocked+`)
-		update actions set owner = $1, lease_until = $2 where run = $3 and seq in (select seq from picked) returning doc`,
+	out, err := d.lease(ctx, reserveHead+d.dialect.skipLocked+reserveTail,
 		l.Owner, micros(l.Until), string(run), micros(l.Now), from, limit)
 	return out, wrap("reserving actions", err)
 }
+
+const (
+	reserveHead = `with picked as materialized
+		(select seq from actions where run = $3 and state = 'planned' and lease_until < $4 and seq >= $5 order by seq limit $6`
+	reserveTail = `) update actions set owner = $1, lease_until = $2 where run = $3 and seq in (select seq from picked) returning doc`
+)
 
 // TakeOver gives the owner up to limit actions whose intent is out and whose lease has ended: their
 // worker is gone, or has lost its way.

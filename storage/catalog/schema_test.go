@@ -136,6 +136,39 @@ func TestDueIsServedByItsIndex(t *testing.T) {
 	}
 }
 
+// TestPlannedActionsAreFoundPastThoseDone: with most of a large run done the next batch costs no more than the first.
+func TestPlannedActionsAreFoundPastThoseDone(t *testing.T) {
+	for name, c := range map[string]struct{ path, driver, explain string }{
+		"sqlite":   {filepath.Join(t.TempDir(), "c.db"), "sqlite", "explain query plan "},
+		"postgres": {"", "pgx", "explain (costs off) "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if name == "postgres" {
+				c.path = catalogtest.URL(t)
+			}
+			create(t, c.path)
+			raw, err := sql.Open(c.driver, c.path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer raw.Close()
+			for _, statement := range []string{
+				`with recursive n(i) as (select 1 union all select i + 1 from n where i < 50000)
+					insert into actions (run, seq, state, bucket, key, doc) select 'r', i, case when i < 40000 then 'done' else 'planned' end, 'b', 'k' || i, '{}' from n`,
+				"analyze",
+			} {
+				if _, err := raw.ExecContext(t.Context(), statement); err != nil {
+					t.Fatal(err)
+				}
+			}
+			plan := explain(t.Context(), t, raw, c.explain+catalog.ReserveQuery, "w", 9, "r", 5, 0, 1000)
+			if !strings.Contains(plan, "actions_planned") {
+				t.Errorf("not by the index:\n%s", plan)
+			}
+		})
+	}
+}
+
 // sorted: rows of recordings are sorted after they were read (a merge of indices has a key, too, and sorts nothing).
 var sorted = regexp.MustCompile(`->  Sort\n\s*Sort Key: recordings`)
 
