@@ -105,36 +105,19 @@ func (l *Log) extend(ctx context.Context, to int64) error {
 	if closes >= 0 {
 		leaves = leaves[:closes+1] // what was written after it belongs to the next shard
 	}
-	if n, err := l.short(ctx, leaves); err != nil {
+	n, err := l.short(ctx, leaves)
+	if err != nil {
 		return err
-	} else if n < len(leaves) {
+	}
+	if n < len(leaves) {
 		leaves, closes = leaves[:n], -1
 	}
-	e, tail, size := l.edge.clone(), append([]byte(nil), l.tail...), l.size
-	var objects []object
+	g := l.grow()
 	for _, leaf := range leaves {
-		tail = appendBundle(tail, leaf.Body)
-		at := size
-		size++
-		if size%tileWidth == 0 {
-			objects = append(objects, object{tilePath("entries", at>>tileHeight, tileWidth), tail})
-			tail = nil
-		}
-		e.add(tlog.RecordHash(leaf.Body), func(level int, hashes []tlog.Hash) {
-			index := at >> (tileHeight * (level + 1))
-			objects = append(objects, object{tilePath(strconv.Itoa(level), index, tileWidth), marshalHashes(hashes)})
-		})
+		g.add(leaf)
 	}
-	if w := int(size % tileWidth); w > 0 {
-		objects = append(objects, object{tilePath("entries", size>>tileHeight, w), tail})
-	}
-	for level, hashes := range e {
-		if len(hashes) > 0 {
-			index := size >> (tileHeight * (level + 1))
-			objects = append(objects, object{tilePath(strconv.Itoa(level), index, len(hashes)), marshalHashes(hashes)})
-		}
-	}
-	root := e.root()
+	size, objects := g.size, append(g.full, g.partial()...)
+	root := g.edge.root()
 	if err := l.opts.Head.Remember(ctx, size, root); err != nil {
 		return err
 	}
@@ -150,7 +133,7 @@ func (l *Log) extend(ctx context.Context, to int64) error {
 	if err := l.checkpoint(ctx, size, root, l.etag); err != nil {
 		return err
 	}
-	l.size, l.edge, l.tail, l.closed = size, e, tail, closes >= 0
+	l.size, l.edge, l.tail, l.closed = size, g.edge, g.tail, closes >= 0
 	if err := l.opts.Head.SetPublished(ctx, size); err != nil {
 		return err
 	}
@@ -160,27 +143,74 @@ func (l *Log) extend(ctx context.Context, to int64) error {
 	return nil
 }
 
-// short is how many of the leaves may be published at once: not past a size at which tiles with other bytes were left.
+// growth is a tree on its way beyond the published one.
+type growth struct {
+	edge edge
+	tail []byte
+	size int64
+	full []object // tiles that became full
+}
+
+func (l *Log) grow() *growth {
+	return &growth{edge: l.edge.clone(), tail: slices.Clone(l.tail), size: l.size}
+}
+
+func (g *growth) add(leaf earshot.Leaf) {
+	g.tail = appendBundle(g.tail, leaf.Body)
+	at := g.size
+	g.size++
+	if g.size%tileWidth == 0 {
+		g.full = append(g.full, object{tilePath("entries", at>>tileHeight, tileWidth), g.tail})
+		g.tail = nil
+	}
+	g.edge.add(tlog.RecordHash(leaf.Body), func(level int, hashes []tlog.Hash) {
+		index := at >> (tileHeight * (level + 1))
+		g.full = append(g.full, object{tilePath(strconv.Itoa(level), index, tileWidth), marshalHashes(hashes)})
+	})
+}
+
+// partial are the tiles at the tree's end that are not full.
+func (g *growth) partial() (out []object) {
+	if w := int(g.size % tileWidth); w > 0 {
+		out = append(out, object{tilePath("entries", g.size>>tileHeight, w), g.tail})
+	}
+	for level, hashes := range g.edge {
+		if len(hashes) > 0 {
+			index := g.size >> (tileHeight * (level + 1))
+			out = append(out, object{tilePath(strconv.Itoa(level), index, len(hashes)), marshalHashes(hashes)})
+		}
+	}
+	return out
+}
+
+// short is how many of the leaves may be published at once: not past a size for which other partial tiles, or
+// another checkpoint, were left, since nothing of that size is written once the tree has grown past it.
 func (l *Log) short(ctx context.Context, leaves []earshot.Leaf) (int, error) {
-	for _, size := range l.left {
-		n := size - l.size
-		if n <= 0 || n >= int64(len(leaves)) {
+	if len(l.left) == 0 || l.left[len(l.left)-1] <= l.size {
+		return len(leaves), nil
+	}
+	g := l.grow()
+	for i, leaf := range leaves[:max(0, len(leaves)-1)] {
+		if g.add(leaf); !slices.Contains(l.left, g.size) {
 			continue
 		}
-		var want []byte
-		from := (size - 1) >> tileHeight << tileHeight
-		if from < l.size {
-			want, from = slices.Clone(l.tail), l.size
+		for _, o := range g.partial() {
+			have, _, err := l.opts.Tiles.Get(ctx, o.key)
+			if err == nil && string(have) != string(o.data) {
+				return i + 1, nil
+			}
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return 0, err
+			}
 		}
-		for _, leaf := range leaves[from-l.size : n] {
-			want = appendBundle(want, leaf.Body)
+		signed, _, err := l.opts.Tiles.Get(ctx, "checkpoints/"+strconv.FormatInt(g.size, 10))
+		if err == nil {
+			if c, err := l.opts.Trust.open(signed); err != nil || c.Root != g.edge.root() {
+				return i + 1, nil //nolint:nilerr // what cannot be opened is another one, too
+			}
 		}
-		have, _, err := l.opts.Tiles.Get(ctx, tilePath("entries", (size-1)>>tileHeight, int(size-1)%tileWidth+1))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return 0, err
-		}
-		if err == nil && string(have) != string(want) {
-			return int(n), nil
 		}
 	}
 	return len(leaves), nil
@@ -189,6 +219,10 @@ func (l *Log) short(ctx context.Context, leaves []earshot.Leaf) (int, error) {
 // checkpoint signs the tree and makes it the current one. Signing comes last: what is signed is
 // already there for anyone to read.
 func (l *Log) checkpoint(ctx context.Context, size int64, root tlog.Hash, etag string) error {
+	// Again: a writer that stood still since the first look would sign a tree of old times.
+	if err := l.fenced(ctx); err != nil {
+		return err
+	}
 	c := Checkpoint{Origin: l.opts.Signer.Name(), Size: size, Root: root}
 	signed, err := c.sign(append([]note.Signer{l.opts.Signer}, l.opts.Former...)...)
 	if err != nil {

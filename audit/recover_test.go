@@ -346,3 +346,51 @@ func TestALogThatWasCutOffIsNotAdopted(t *testing.T) {
 		}
 	}
 }
+
+// TestAWriterMayFailAtAnyStepAmongOrphans: an attempt left tiles and a checkpoint, a backup was restored, and the
+// writer that goes on fails once at each request in turn. In the end nothing of the attempt is left.
+func TestAWriterMayFailAtAnyStepAmongOrphans(t *testing.T) {
+	for k := 0; ; k++ {
+		f := newFixture(t)
+		f.act(t, 0, 100)
+		f.publish(t)
+		backup := f.head.backup()
+		f.act(t, 100, 10)
+		f.tiles.fail = func(op, _ string) error {
+			if op == "swap" {
+				return errors.New("dead")
+			}
+			return nil
+		}
+		if _, err := f.log.Publish(t.Context()); err == nil {
+			t.Fatal("the store was to fail")
+		}
+		f.tiles.fail, f.head = nil, backup
+		var err error
+		if f.log, err = audit.Open(t.Context(), f.options()); err != nil {
+			t.Fatal(err)
+		}
+		f.act(t, 900, 10) // as many others
+		steps, failed := 0, ""
+		f.tiles.fail = func(op, key string) error {
+			if steps++; steps == k+1 {
+				failed = op + " " + key
+				return errors.New("dead")
+			}
+			return nil
+		}
+		_, err = f.log.Publish(t.Context())
+		f.tiles.fail = nil
+		if failed == "" {
+			if err != nil || k < 10 {
+				t.Fatal(k, err)
+			}
+			return
+		}
+		f.act(t, 950, 1)
+		f.publish(t)
+		if r := f.verify(t, audit.VerifyOptions{}); !r.OK() {
+			t.Errorf("failed at %s: %v", failed, r.Findings)
+		}
+	}
+}
