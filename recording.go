@@ -40,7 +40,7 @@ type Recording struct {
 	// CapturedAt is when the device heard it. It is the zero time where nothing says so, and
 	// where what was said cannot be true (before 2000, or after StoredAt by more than a day).
 	CapturedAt time.Time `json:"captured_at,omitzero"`
-	// CapturedWithin is how much earlier it may have been: 24 h where only the day is known.
+	// CapturedWithin is how much earlier it may have been: 24 h where only the day is known, 1 h where only the hour is.
 	CapturedWithin time.Duration     `json:"captured_within,omitempty"`
 	Coding         Coding            `json:"coding"`
 	Subject        SubjectID         `json:"subject,omitempty"`

@@ -48,6 +48,7 @@ type world struct {
 	template  string    // of recordings' keys, if another than the usual one
 	eventLogs []retention.LogLayout
 	ear       retention.Ear
+	session   time.Duration
 	renew     func() (retention.Ear, error)
 }
 
@@ -100,7 +101,7 @@ func (w *world) layout() retention.Layout {
 func newWorld(tb testing.TB, o storage.Options, versioned, locked bool) *world {
 	tb.Helper()
 	o.KeepMetadata = []string{"captured-at", "earshot-*"}
-	w := &world{by: earshot.Principal{Kind: earshot.Service, Name: "test"}, said: io.Discard, tb: tb, o: o, dir: tb.TempDir(), now: time.Now().UTC()}
+	w := &world{by: earshot.Principal{Kind: earshot.Service, Name: "test"}, said: io.Discard, tb: tb, o: o, dir: tb.TempDir(), now: time.Now().UTC(), session: 2 * time.Minute}
 	w.plain = storagetest.Bucket(tb, o, versioned, locked)
 	w.name = w.plain.Name()
 	w.logs = storagetest.Bucket(tb, o, true, false).Name()
@@ -202,7 +203,7 @@ func (w *world) start(script *fault.Script) (*process, error) {
 	}
 	p.runner, err = retention.New(retention.Options{
 		Store: w.store(script), Catalog: p.db, Log: p.log, Tagger: w.keys.Tagger, Policies: w.compiled(),
-		Ear: w.ear, Renew: w.renew, Session: 2 * time.Minute, Layout: w.layout(), Logger: slog.New(slog.NewTextHandler(io.MultiWriter(testLog{w.tb}, w.said), &slog.HandlerOptions{Level: slog.LevelDebug})), By: w.by, Spool: w.dir, Workers: 4,
+		Ear: w.ear, Renew: w.renew, Session: w.session, Layout: w.layout(), Logger: slog.New(slog.NewTextHandler(io.MultiWriter(testLog{w.tb}, w.said), &slog.HandlerOptions{Level: slog.LevelDebug})), By: w.by, Spool: w.dir, Workers: 4,
 		Now: func() time.Time { return w.now }, SubjectKeys: w.subjects, Inventory: filepath.Join(w.dir, "inventory"),
 	})
 	if err != nil {

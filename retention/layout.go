@@ -223,13 +223,23 @@ func (l *layout) describe(r *earshot.Recording) {
 	}
 	if text := parts["captured"]; text != "" && r.CapturedAt.IsZero() {
 		if t, err := time.Parse(l.timeLayout, text); err == nil {
-			if !strings.Contains(l.timeLayout, "15") {
-				t = t.Add(24 * time.Hour) // a day without an hour counts from its end: nothing is deleted early
-				r.CapturedWithin = 24 * time.Hour
-			}
-			r.CapturedAt = t.UTC()
+			r.CapturedWithin = within(l.timeLayout)
+			r.CapturedAt = t.Add(r.CapturedWithin).UTC() // a day without an hour counts from its end: nothing is deleted early
 		}
 	}
+}
+
+// within is how much later a time may have been than its format tells; whole seconds count as exact.
+func within(layout string) time.Duration {
+	for _, part := range []struct {
+		name string
+		long time.Duration
+	}{{"15", 24 * time.Hour}, {"04", time.Hour}, {"05", time.Minute}} {
+		if !strings.Contains(layout, part.name) {
+			return part.long
+		}
+	}
+	return 0
 }
 
 func codingOf(key string) earshot.Coding {

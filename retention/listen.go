@@ -29,14 +29,22 @@ type Ear interface {
 	Words() string
 }
 
-// judge names what decisions are made by: the policies, and the words that the operator has taught. With
+// judge names what decisions are made by: the policies, the words that the operator has taught, and, where policies judge
+// sessions, how far those reach. With
 // another one, every recording is decided anew; with other networks of earshot's own only when it is due, for
 // to listen to all that is stored after each update would take days.
 func (r *Runner) judge() string {
-	if r.o.Ear == nil || r.o.Ear.Words() == "" {
+	by := ""
+	if r.o.Ear != nil {
+		by = r.o.Ear.Words()
+	}
+	if r.rules.pooled {
+		by += " session " + r.o.Session.String()
+	}
+	if by == "" {
 		return r.rules.digest.String()
 	}
-	return earshot.DigestOf([]byte(r.rules.digest.String() + r.o.Ear.Words())).String()
+	return earshot.DigestOf([]byte(r.rules.digest.String() + by)).String()
 }
 
 // maxListen is the largest recording that is fetched to be heard, in bytes.

@@ -97,11 +97,6 @@ func (r *Runner) Plan(ctx context.Context, names ...string) (Planned, error) {
 	if err := errors.Join(r.touchLogs(ctx, p.people), r.touchOrphans(ctx)); err != nil {
 		return Planned{}, err
 	}
-	if !r.rules.pooled || r.o.Session == 0 { // nothing is kept that nobody asks for
-		if err := r.o.Catalog.ForgetVoices(ctx); err != nil {
-			return Planned{}, err
-		}
-	}
 	p.later = r.rules.pooled && r.o.Session > 0
 	for _, s := range scopes {
 		if err := p.scope(ctx, s); err != nil {
@@ -118,6 +113,11 @@ func (r *Runner) Plan(ctx context.Context, names ...string) (Planned, error) {
 	}
 	if err := p.seal(ctx, scopes); err != nil {
 		return Planned{}, err
+	}
+	if !r.rules.pooled || r.o.Session == 0 { // nothing is kept that nobody asks for
+		if err := r.o.Catalog.ForgetVoices(ctx); err != nil {
+			return Planned{}, err
+		}
 	}
 	p.out.Run = p.run
 	return p.out, nil

@@ -2,6 +2,8 @@ package retention
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"math"
 	"slices"
@@ -20,8 +22,15 @@ import (
 // a recording's session before deciding it would need to know whose device and time an unread recording is
 // of, and would hear many that nobody asks about.)
 
-// sameFigure is by how much a session's figure may change before its recordings are decided anew.
-const sameFigure = 0.01
+// sameFigure is by how much a session's figure may differ for having been added up in another order. Any other change
+// may cross a policy's threshold.
+const sameFigure = 1e-6
+
+// Bounds of what one recording tells of its session: no single one outvotes all others.
+const (
+	leastTold = 0.018 // a logit of -4
+	mostTold  = 1 - leastTold
+)
 
 // hasSession reports whether others may speak for a recording: its device is known, and when it was
 // captured, closely enough.
@@ -29,9 +38,19 @@ func (r *Runner) hasSession(rec earshot.Recording) bool {
 	return r.o.Session > 0 && rec.Device != "" && rec.Class == "" && !rec.CapturedAt.IsZero() && rec.CapturedWithin <= r.o.Session && r.layout.log(rec.ID.Key) == nil
 }
 
+// place is what the recordings of a session share. Households name their devices alike, so that whose it is belongs
+// to it, as a hash.
+func place(rec earshot.Recording) string {
+	if rec.Subject == "" {
+		return rec.Device
+	}
+	sum := sha256.Sum256([]byte(string(rec.Subject) + "\x00" + rec.Device))
+	return hex.EncodeToString(sum[:16])
+}
+
 // voiceOf is what a recording tells of its session.
 func (r *Runner) voiceOf(k catalog.Known, deaf map[earshot.Kind]string) catalog.Voice {
-	v := catalog.Voice{Key: k.Recording.ID.Key, Device: k.Recording.Device, CapturedAt: k.Recording.CapturedAt}
+	v := catalog.Voice{Key: k.Recording.ID.Key, Place: place(k.Recording), CapturedAt: k.Recording.CapturedAt}
 	l, heard := k.Heard[earshot.KindChild]
 	_, unheard := deaf[earshot.KindChild]
 	v.Waits = !heard && !unheard
@@ -42,7 +61,7 @@ func (r *Runner) voiceOf(k catalog.Known, deaf map[earshot.Kind]string) catalog.
 		v.Ear = l.Detector
 	}
 	if l.Score > 0 && l.Score <= 1 { // 0: nobody speaks in it, which tells nothing of who does
-		p := min(l.Score, 1-1e-6)
+		p := min(max(l.Score, leastTold), mostTold)
 		logit := math.Log(p / (1 - p))
 		v.Logit = &logit
 	}
@@ -58,7 +77,7 @@ func (r *Runner) outdated(v catalog.Voice) bool {
 // counting alike. While one of them is to be listened to there is none, and Why says so. older are those that
 // another version of the ear has judged.
 func (r *Runner) pool(ctx context.Context, bucket string, own catalog.Voice) (p earshot.Pooled, older []earshot.RecordingID, err error) {
-	all, err := r.o.Catalog.Session(ctx, bucket, own.Device, own.CapturedAt, own.Key, r.o.Session)
+	all, err := r.o.Catalog.Session(ctx, bucket, own.Place, own.CapturedAt, own.Key, r.o.Session)
 	if err != nil {
 		return p, nil, err
 	}
@@ -114,9 +133,10 @@ func (r *Runner) figureOf(ctx context.Context, out *resolved, own *catalog.Voice
 		}
 		if was != nil {
 			own.Stirred = was.Stirred
-			// What went since was deleted by us, by this run perhaps: that a part of a session goes first does
-			// not save the rest of it.
-			if out.standing && !was.Changed && was.Pooled != nil && *was.Pooled >= 0 {
+			// What went since was deleted by us, by this run perhaps: that a part of a session goes first, and the
+			// rest later for a hold, say, does not save the rest.
+			if (out.standing || was.Reduced) && !was.Changed && was.Pooled != nil && *was.Pooled >= 0 {
+				own.Reduced = was.Reduced
 				return earshot.Pooled{Probability: *was.Pooled, Of: 1}, nil, nil
 			}
 		}
@@ -227,6 +247,9 @@ func (p *planning) sessions(ctx context.Context, s Scope) error {
 func (p *planning) stands(ctx context.Context, bucket string, v catalog.Voice) (bool, error) {
 	if v.Pooled == nil || *v.Pooled < 0 {
 		return v.Pooled == nil, nil
+	}
+	if v.Reduced { // it stands by its figure, but may be one that waits to be decided
+		return false, nil
 	}
 	now, _, err := p.r.pool(ctx, bucket, v)
 	return now.Of > 0 && math.Abs(now.Probability-*v.Pooled) <= sameFigure, err

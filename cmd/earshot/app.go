@@ -143,7 +143,7 @@ func command(use, short, long string, args cobra.PositionalArgs, run func(cmd *c
 		Use: use, Short: short, Long: strings.TrimSpace(short+".\n\n"+long) + "\n" + exitHelp,
 		Args: func(cmd *cobra.Command, given []string) error {
 			if err := args(cmd, given); err != nil {
-				return fmt.Errorf("%w: %w; see earshot %s --help", errUsage, err, strings.Fields(use)[0])
+				return fmt.Errorf("%w: %w; see %s --help", errUsage, err, cmd.CommandPath())
 			}
 			return nil
 		},

@@ -47,10 +47,16 @@ no proof of who spoke, or of anyone's age.`, cobra.MinimumNArgs(1),
 				return err
 			}
 			var voices []voice.Heard
+			bad := 0
 			for _, name := range args {
 				h, err := a.inspect(cmd.Context(), i, ears, name, len(args) > 1, o)
-				if err != nil {
+				if err != nil && (len(args) == 1 || cmd.Context().Err() != nil) {
 					return err
+				}
+				if err != nil {
+					bad++
+					a.say(name + ": " + oneLine(err))
+					continue
 				}
 				if h.Voice.Known {
 					voices = append(voices, h)
@@ -59,7 +65,10 @@ no proof of who spoke, or of anyone's age.`, cobra.MinimumNArgs(1),
 			if len(args) == 1 {
 				return nil
 			}
-			return a.poolVoices(ears.Pool(voices...), len(voices))
+			if err := a.poolVoices(ears.Pool(voices...), len(voices)); err != nil || bad == 0 {
+				return err
+			}
+			return fmt.Errorf("%w: %d of %d recordings could not be looked at", errPartly, bad, len(args))
 		})
 	c.Flags().StringVar(&o.svg, "svg", "", "draw what is heard into this file")
 	c.Flags().StringVar(&o.png, "png", "", "draw what is heard into this file")

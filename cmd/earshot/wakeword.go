@@ -103,6 +103,11 @@ func (a *app) enroll(ctx context.Context, name string, files []string, o enrollO
 	if err := saveWord(dir, w); err != nil {
 		return err
 	}
+	if own, err := voice.BuiltInWords(); err != nil {
+		return err
+	} else if slices.Contains(own, strings.ToLower(name)) {
+		a.say("earshot knows this word by itself too: both are listened for")
+	}
 	if w.Card.Kind == "templates" && w.Card.Clips >= voice.NetworkClips {
 		a.say("taught by comparing only: a network needs two minutes or more of recordings without the word (--without)")
 	}

@@ -101,7 +101,7 @@ func TestDueIsServedByItsIndex(t *testing.T) {
 					t.Errorf("counting reads the rows:\n%s", plan)
 				}
 				plan = explain(t.Context(), t, raw, c.explain+catalog.VoicesBefore, "b", "d", 1, "k")
-				if !strings.Contains(plan, "voices_session (bucket=? AND device=? AND (captured_at,key)<(?,?))") || strings.Contains(plan, "TEMP B-TREE") {
+				if !strings.Contains(plan, "voices_session (bucket=? AND place=? AND (captured_at,key)<(?,?))") || strings.Contains(plan, "TEMP B-TREE") {
 					t.Errorf("a session is not one range of its index:\n%s", plan)
 				}
 				args := []any{"b", []byte("digest")}

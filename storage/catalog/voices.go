@@ -11,14 +11,14 @@ import (
 	"earshot"
 )
 
-// A voice is what one recording tells of its session: the recordings of one device that follow one another
+// A voice is what one recording tells of its session: the recordings of one place that follow one another
 // closely. It is made from the recording's facts, goes with them in the same transaction, and whatever comes,
 // goes or is judged otherwise stirs those round it, so that a plan finds them.
 
 // Voice is what a recording tells of whether a child speaks in its session.
 type Voice struct {
 	Key        string
-	Device     string
+	Place      string // what the recordings of one session share: their device, and whose it is
 	CapturedAt time.Time
 	Logit      *float64 // of the probability; nil: it was not judged
 	Waits      bool     // it was not, and is to be
@@ -29,18 +29,21 @@ type Voice struct {
 	// Changed says that its session is another one since, by more than what was deleted for us.
 	Changed bool
 	Stirred int64 // times, since it was decided
+	// Reduced says that some of its session were deleted for us since the figure was reckoned: what is left does not
+	// go by a figure of its own.
+	Reduced bool
 }
 
 // SessionSide is how many recordings of a session are looked at before one of them, and behind it.
 const SessionSide = 32
 
-const voiceColumns = "key, device, captured_at, logit, waits, ear, pooled, changed, stirred"
+const voiceColumns = "key, place, captured_at, logit, waits, ear, pooled, changed, stirred, reduced"
 
 func scanVoice(s scannable) (v Voice, err error) {
 	var at int64
-	var waits, changed int
-	err = s.Scan(&v.Key, &v.Device, &at, &v.Logit, &waits, &v.Ear, &v.Pooled, &changed, &v.Stirred)
-	v.CapturedAt, v.Waits, v.Changed = time.UnixMicro(at).UTC(), waits != 0, changed != 0
+	var waits, changed, reduced int
+	err = s.Scan(&v.Key, &v.Place, &at, &v.Logit, &waits, &v.Ear, &v.Pooled, &changed, &v.Stirred, &reduced)
+	v.CapturedAt, v.Waits, v.Changed, v.Reduced = time.UnixMicro(at).UTC(), waits != 0, changed != 0, reduced != 0
 	return v, err
 }
 
@@ -71,15 +74,15 @@ func (d *DB) Voice(ctx context.Context, bucket, key string) (*Voice, error) {
 
 // 32 is SessionSide.
 const (
-	sideBefore = " from voices where bucket = $1 and device = $2 and (captured_at, key) < ($3, $4) order by captured_at desc, key desc limit 32"
-	sideAfter  = " from voices where bucket = $1 and device = $2 and (captured_at, key) > ($3, $4) order by captured_at, key limit 32"
+	sideBefore = " from voices where bucket = $1 and place = $2 and (captured_at, key) < ($3, $4) order by captured_at desc, key desc limit 32"
+	sideAfter  = " from voices where bucket = $1 and place = $2 and (captured_at, key) > ($3, $4) order by captured_at, key limit 32"
 )
 
-// Session reads the voices of a device round a recording: on either side up to [SessionSide], until one lies
+// Session reads the voices of a place round a recording: on either side up to [SessionSide], until one lies
 // further than gap from the one before.
-func (d *DB) Session(ctx context.Context, bucket, device string, at time.Time, key string, gap time.Duration) (out []Voice, err error) {
+func (d *DB) Session(ctx context.Context, bucket, place string, at time.Time, key string, gap time.Duration) (out []Voice, err error) {
 	for _, side := range []string{sideBefore, sideAfter} {
-		all, err := voices(ctx, d.db, "select "+voiceColumns+side, bucket, device, at.UnixMicro(), key)
+		all, err := voices(ctx, d.db, "select "+voiceColumns+side, bucket, place, at.UnixMicro(), key)
 		if err != nil {
 			return nil, wrap("reading a session", err)
 		}
@@ -168,6 +171,13 @@ func (d *DB) putVoice(ctx context.Context, tx *sql.Tx, f *Foresight) error {
 		return dropVoices(ctx, tx, id.Bucket, true, "key = $2", id.Key)
 	}
 	v := *f.Voice
+	if v.Waits { // for one that is not tried again until a person says so nobody waits
+		var blocked bool
+		if err := tx.QueryRowContext(ctx, "select exists (select 1 from attention where bucket = $1 and key = $2 and blocked = 1)", id.Bucket, id.Key).Scan(&blocked); err != nil {
+			return err
+		}
+		v.Waits = !blocked
+	}
 	was, err := voices(ctx, tx, "select "+voiceColumns+" from voices where bucket = $1 and key = $2"+d.dialect.forUpdate, id.Bucket, id.Key)
 	if err != nil {
 		return err
@@ -182,17 +192,20 @@ func (d *DB) putVoice(ctx context.Context, tx *sql.Tx, f *Foresight) error {
 	case f.Later:
 		v.Stirred, v.Changed = old.Stirred+1, old.Changed
 	case v.Pooled != nil && seen != old.Stirred: // again, since its session was read
-		v.Stirred, v.Changed = old.Stirred, old.Changed
+		v.Stirred, v.Changed, v.Reduced = old.Stirred, old.Changed, old.Reduced
 	}
-	_, err = tx.ExecContext(ctx, `insert into voices (bucket, key, device, captured_at, logit, waits, ear, pooled, stirred, changed)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict (bucket, key) do update set device = excluded.device,
+	if old.Reduced && (f.Later || v.Pooled == nil) { // a hold, say, decides for now
+		v.Pooled, v.Reduced = old.Pooled, true
+	}
+	_, err = tx.ExecContext(ctx, `insert into voices (bucket, key, place, captured_at, logit, waits, ear, pooled, stirred, changed, reduced)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) on conflict (bucket, key) do update set place = excluded.place,
 		captured_at = excluded.captured_at, logit = excluded.logit, waits = excluded.waits, ear = excluded.ear, pooled = excluded.pooled,
-		stirred = excluded.stirred, changed = excluded.changed`,
-		id.Bucket, v.Key, v.Device, v.CapturedAt.UnixMicro(), v.Logit, bit(v.Waits), v.Ear, v.Pooled, v.Stirred, bit(v.Changed))
+		stirred = excluded.stirred, changed = excluded.changed, reduced = excluded.reduced`,
+		id.Bucket, v.Key, v.Place, v.CapturedAt.UnixMicro(), v.Logit, bit(v.Waits), v.Ear, v.Pooled, v.Stirred, bit(v.Changed), bit(v.Reduced))
 	if err != nil || len(was) > 0 && v.says(old) {
 		return err
 	}
-	if len(was) > 0 && old.speaks() && (old.Device != v.Device || !old.CapturedAt.Equal(v.CapturedAt)) {
+	if len(was) > 0 && old.speaks() && (old.Place != v.Place || !old.CapturedAt.Equal(v.CapturedAt)) {
 		if err := stir(ctx, tx, id.Bucket, old, true); err != nil {
 			return err
 		}
@@ -217,15 +230,15 @@ func (v Voice) speaks() bool { return v.Logit != nil || v.Waits }
 // table has them.
 func (v Voice) says(o Voice) bool {
 	same := v.Logit == nil && o.Logit == nil || v.Logit != nil && o.Logit != nil && *v.Logit == *o.Logit
-	return same && v.Waits == o.Waits && v.Ear == o.Ear && v.Device == o.Device && v.CapturedAt.UnixMicro() == o.CapturedAt.UnixMicro()
+	return same && v.Waits == o.Waits && v.Ear == o.Ear && v.Place == o.Place && v.CapturedAt.UnixMicro() == o.CapturedAt.UnixMicro()
 }
 
 // stir marks those round a voice: how far the session reaches is not known here, and who is no part of it
 // finds the same figure.
 func stir(ctx context.Context, tx *sql.Tx, bucket string, v Voice, changed bool) error {
-	_, err := tx.ExecContext(ctx, `update voices set stirred = stirred + 1, changed = case when changed < $5 then $5 else changed end
+	_, err := tx.ExecContext(ctx, `update voices set stirred = stirred + 1, changed = case when changed < $5 then $5 else changed end, reduced = 1 - $5
 		where bucket = $1 and key in (select key from (select key`+sideBefore+`) a union all select key from (select key`+sideAfter+`) b)`,
-		bucket, v.Device, v.CapturedAt.UnixMicro(), v.Key, bit(changed))
+		bucket, v.Place, v.CapturedAt.UnixMicro(), v.Key, bit(changed))
 	return err
 }
 

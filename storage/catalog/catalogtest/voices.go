@@ -22,7 +22,7 @@ func testVoices(t *testing.T, db *catalog.DB) {
 		row.Recording.Device, row.Recording.CapturedAt = "d", at(s)
 		pooled := 0.5
 		f := catalog.Foresight{Was: &row, Known: row.Known, Digest: "x", Disposition: "keep", Rule: "r", Sessions: true,
-			Voice: &catalog.Voice{Device: "d", CapturedAt: at(s), Logit: &logit, Pooled: &pooled}}
+			Voice: &catalog.Voice{Place: "d", CapturedAt: at(s), Logit: &logit, Pooled: &pooled}}
 		if was, err := db.Voice(ctx, "b", key); err != nil {
 			t.Fatal(err)
 		} else if was != nil {
@@ -121,7 +121,7 @@ func testVoices(t *testing.T, db *catalog.DB) {
 	page.Recordings[0].ETag = "another"
 	observe(t, db, page)
 	gone("c/1", "2:true", "5:true")
-	note("c/2", 60, 2, func(f *catalog.Foresight) { f.Voice.Device = "elsewhere" })
+	note("c/2", 60, 2, func(f *catalog.Foresight) { f.Voice.Place = "elsewhere" })
 	gone("c/1", "5:true")
 	note("c/5", 60, 2, func(f *catalog.Foresight) { f.Voice = nil })
 	gone("c/5")
