@@ -81,6 +81,8 @@ func (r *Runner) fit(ctx context.Context, run earshot.Run) (earshot.Run, error) 
 	switch {
 	case run.PolicyDigest != r.rules.digest:
 		return run, fmt.Errorf("%w: run %s was planned under other policies than are in force now; plan again", ErrStaleRun, run.ID)
+	case run.Session != r.session():
+		return run, fmt.Errorf("%w: run %s was planned with another hearing.session than the one in force now; plan again", ErrStaleRun, run.ID)
 	case r.now().Sub(run.AsOf) > planLife:
 		return run, fmt.Errorf("%w: run %s was planned on %s, more than a week ago; plan again", ErrStaleRun, run.ID, run.AsOf.Format("2006-01-02"))
 	}

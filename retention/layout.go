@@ -224,7 +224,7 @@ func (l *layout) describe(r *earshot.Recording) {
 	if text := parts["captured"]; text != "" && r.CapturedAt.IsZero() {
 		if t, err := time.Parse(l.timeLayout, text); err == nil {
 			r.CapturedWithin = within(l.timeLayout)
-			r.CapturedAt = t.Add(r.CapturedWithin).UTC() // a day without an hour counts from its end: nothing is deleted early
+			r.CapturedAt = t.Add(r.CapturedWithin).UTC() // a day without an hour, or a month without a day, counts from its end: nothing is deleted early
 		}
 	}
 }
@@ -234,7 +234,7 @@ func within(layout string) time.Duration {
 	for _, part := range []struct {
 		name string
 		long time.Duration
-	}{{"15", 24 * time.Hour}, {"04", time.Hour}, {"05", time.Minute}} {
+	}{{"01", 366 * 24 * time.Hour}, {"02", 31 * 24 * time.Hour}, {"15", 24 * time.Hour}, {"04", time.Hour}, {"05", time.Minute}} {
 		if !strings.Contains(layout, part.name) {
 			return part.long
 		}

@@ -86,7 +86,7 @@ func (r *Runner) Plan(ctx context.Context, names ...string) (Planned, error) {
 	now := r.now()
 	p := &planning{r: r, digest: newSealer(), counts: map[string]int{}, tallies: map[Scope]map[string]int{}}
 	p.run = earshot.Run{
-		ID: newRunID(now), For: strings.Join(names, ","), Policy: r.rules.names(), PolicyDigest: r.rules.digest, AsOf: now, Planner: r.o.By, CreatedAt: now,
+		ID: newRunID(now), For: strings.Join(names, ","), Policy: r.rules.names(), PolicyDigest: r.rules.digest, Session: r.session(), AsOf: now, Planner: r.o.By, CreatedAt: now,
 	}
 	if p.people, err = r.people(ctx); err != nil {
 		return Planned{}, err

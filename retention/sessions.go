@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"earshot"
 	"earshot/policies"
@@ -26,11 +27,17 @@ import (
 // may cross a policy's threshold.
 const sameFigure = 1e-6
 
-// Bounds of what one recording tells of its session: no single one outvotes all others.
-const (
-	leastTold = 0.018 // a logit of -4
-	mostTold  = 1 - leastTold
-)
+// mostTold is what one recording tells of a session of several at most, as a logit either way (a probability of .982):
+// no single one outvotes all others.
+const mostTold = 4
+
+// session is how far the policies' sessions reach; 0 where they ask for none.
+func (r *Runner) session() time.Duration {
+	if !r.rules.pooled {
+		return 0
+	}
+	return r.o.Session
+}
 
 // hasSession reports whether others may speak for a recording: its device is known, and when it was
 // captured, closely enough.
@@ -61,7 +68,7 @@ func (r *Runner) voiceOf(k catalog.Known, deaf map[earshot.Kind]string) catalog.
 		v.Ear = l.Detector
 	}
 	if l.Score > 0 && l.Score <= 1 { // 0: nobody speaks in it, which tells nothing of who does
-		p := min(max(l.Score, leastTold), mostTold)
+		p := min(l.Score, 1-1e-6)
 		logit := math.Log(p / (1 - p))
 		v.Logit = &logit
 	}
@@ -81,7 +88,8 @@ func (r *Runner) pool(ctx context.Context, bucket string, own catalog.Voice) (p 
 	if err != nil {
 		return p, nil, err
 	}
-	sum, waits := 0.0, false
+	var told []float64
+	waits := false
 	for _, v := range append(all, own) {
 		switch {
 		case v.Waits:
@@ -89,15 +97,21 @@ func (r *Runner) pool(ctx context.Context, bucket string, own catalog.Voice) (p 
 		case r.outdated(v):
 			waits, older = true, append(older, earshot.RecordingID{Bucket: bucket, Key: v.Key})
 		case v.Logit != nil:
-			sum += *v.Logit
-			p.Of++
+			told = append(told, *v.Logit)
 		}
 	}
 	if waits {
 		return earshot.Pooled{Why: "a recording of its session is still to be listened to"}, older, nil
 	}
-	if p.Of == 0 {
+	if p.Of = len(told); p.Of == 0 {
 		return p, nil, nil
+	}
+	sum := told[0]
+	if p.Of > 1 {
+		sum = 0
+		for _, logit := range told {
+			sum += min(max(logit, -mostTold), mostTold)
+		}
 	}
 	p.Probability = math.Round(1e9/(1+math.Exp(-sum/float64(p.Of)))) / 1e9 // of one recording: its own
 	return p, older, nil
@@ -133,10 +147,9 @@ func (r *Runner) figureOf(ctx context.Context, out *resolved, own *catalog.Voice
 		}
 		if was != nil {
 			own.Stirred = was.Stirred
-			// What went since was deleted by us, by this run perhaps: that a part of a session goes first, and the
-			// rest later for a hold, say, does not save the rest.
-			if (out.standing || was.Reduced) && !was.Changed && was.Pooled != nil && *was.Pooled >= 0 {
-				own.Reduced = was.Reduced
+			// What went since was deleted by us, by this run perhaps: that a part of a session goes first does
+			// not save the rest of it.
+			if out.standing && !was.Changed && was.Pooled != nil && *was.Pooled >= 0 {
 				return earshot.Pooled{Probability: *was.Pooled, Of: 1}, nil, nil
 			}
 		}
@@ -247,9 +260,6 @@ func (p *planning) sessions(ctx context.Context, s Scope) error {
 func (p *planning) stands(ctx context.Context, bucket string, v catalog.Voice) (bool, error) {
 	if v.Pooled == nil || *v.Pooled < 0 {
 		return v.Pooled == nil, nil
-	}
-	if v.Reduced { // it stands by its figure, but may be one that waits to be decided
-		return false, nil
 	}
 	now, _, err := p.r.pool(ctx, bucket, v)
 	return now.Of > 0 && math.Abs(now.Probability-*v.Pooled) <= sameFigure, err

@@ -1,11 +1,12 @@
 package retention_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
-	"earshot"
+	"earshot/retention"
 )
 
 // inKitchen is metadata of a recording that is of a session with those of say.
@@ -37,7 +38,11 @@ func TestAnotherLengthOfSessionsDecidesAnew(t *testing.T) {
 	s.say("b", "kitchen", -30, 40)
 	s.planned("a")
 	s.restart(2 * time.Minute)
-	s.planned("a b")
+	run := s.planned("a b")
+	s.restart(time.Minute)
+	if _, err := s.p.runner.Apply(t.Context(), run.Run.ID); !errors.Is(err, retention.ErrStaleRun) {
+		t.Errorf("a plan of other sessions is applied: %v", err)
+	}
 	s.restart(0)
 	s.planned("a")
 	s.restart(2 * time.Minute)
@@ -53,26 +58,6 @@ func TestASmallChangeOverAThresholdIsForAll(t *testing.T) {
 	s.planned("")
 	s.say("d", "kitchen", -30, 82)
 	s.planned("a b c d")
-}
-
-// TestAHoldDoesNotSaveTheRestOfASession: what it kept back goes by the figure that the others went by.
-func TestAHoldDoesNotSaveTheRestOfASession(t *testing.T) {
-	s := newSession(t, false)
-	s.say("a", "kitchen", -60, 95)
-	s.say("b", "kitchen", -30, 95)
-	s.say("c", "kitchen", 30, 40)
-	run := s.planned("a b c")
-	h, err := s.p.runner.PlaceHold(t.Context(), earshot.Hold{Matter: "m", Bucket: s.name, Keys: []string{"clips/s1/c.wav"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.applied(run, 2, 1)
-	s.planned("") // held
-	if _, err := s.p.db.LiftHold(t.Context(), h.ID, "bob", s.now); err != nil {
-		t.Fatal(err)
-	}
-	s.now = s.now.Add(5 * time.Minute)
-	s.planned("c")
 }
 
 // TestAnHourIsNoSession: where keys tell only the hour, recordings of the same hour need not be close.

@@ -65,8 +65,10 @@ no proof of who spoke, or of anyone's age.`, cobra.MinimumNArgs(1),
 			if len(args) == 1 {
 				return nil
 			}
-			if err := a.poolVoices(ears.Pool(voices...), len(voices)); err != nil || bad == 0 {
-				return err
+			if bad < len(args) {
+				if err := a.poolVoices(ears.Pool(voices...), len(voices)); err != nil || bad == 0 {
+					return err
+				}
 			}
 			return fmt.Errorf("%w: %d of %d recordings could not be looked at", errPartly, bad, len(args))
 		})

@@ -103,9 +103,7 @@ func (a *app) enroll(ctx context.Context, name string, files []string, o enrollO
 	if err := saveWord(dir, w); err != nil {
 		return err
 	}
-	if own, err := voice.BuiltInWords(); err != nil {
-		return err
-	} else if slices.Contains(own, strings.ToLower(name)) {
+	if own, err := voice.BuiltInWords(); err == nil && slices.Contains(own, strings.ToLower(name)) {
 		a.say("earshot knows this word by itself too: both are listened for")
 	}
 	if w.Card.Kind == "templates" && w.Card.Clips >= voice.NetworkClips {

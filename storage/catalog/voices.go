@@ -29,21 +29,18 @@ type Voice struct {
 	// Changed says that its session is another one since, by more than what was deleted for us.
 	Changed bool
 	Stirred int64 // times, since it was decided
-	// Reduced says that some of its session were deleted for us since the figure was reckoned: what is left does not
-	// go by a figure of its own.
-	Reduced bool
 }
 
 // SessionSide is how many recordings of a session are looked at before one of them, and behind it.
 const SessionSide = 32
 
-const voiceColumns = "key, place, captured_at, logit, waits, ear, pooled, changed, stirred, reduced"
+const voiceColumns = "key, place, captured_at, logit, waits, ear, pooled, changed, stirred"
 
 func scanVoice(s scannable) (v Voice, err error) {
 	var at int64
-	var waits, changed, reduced int
-	err = s.Scan(&v.Key, &v.Place, &at, &v.Logit, &waits, &v.Ear, &v.Pooled, &changed, &v.Stirred, &reduced)
-	v.CapturedAt, v.Waits, v.Changed, v.Reduced = time.UnixMicro(at).UTC(), waits != 0, changed != 0, reduced != 0
+	var waits, changed int
+	err = s.Scan(&v.Key, &v.Place, &at, &v.Logit, &waits, &v.Ear, &v.Pooled, &changed, &v.Stirred)
+	v.CapturedAt, v.Waits, v.Changed = time.UnixMicro(at).UTC(), waits != 0, changed != 0
 	return v, err
 }
 
@@ -192,16 +189,13 @@ func (d *DB) putVoice(ctx context.Context, tx *sql.Tx, f *Foresight) error {
 	case f.Later:
 		v.Stirred, v.Changed = old.Stirred+1, old.Changed
 	case v.Pooled != nil && seen != old.Stirred: // again, since its session was read
-		v.Stirred, v.Changed, v.Reduced = old.Stirred, old.Changed, old.Reduced
+		v.Stirred, v.Changed = old.Stirred, old.Changed
 	}
-	if old.Reduced && (f.Later || v.Pooled == nil) { // a hold, say, decides for now
-		v.Pooled, v.Reduced = old.Pooled, true
-	}
-	_, err = tx.ExecContext(ctx, `insert into voices (bucket, key, place, captured_at, logit, waits, ear, pooled, stirred, changed, reduced)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) on conflict (bucket, key) do update set place = excluded.place,
+	_, err = tx.ExecContext(ctx, `insert into voices (bucket, key, place, captured_at, logit, waits, ear, pooled, stirred, changed)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict (bucket, key) do update set place = excluded.place,
 		captured_at = excluded.captured_at, logit = excluded.logit, waits = excluded.waits, ear = excluded.ear, pooled = excluded.pooled,
-		stirred = excluded.stirred, changed = excluded.changed, reduced = excluded.reduced`,
-		id.Bucket, v.Key, v.Place, v.CapturedAt.UnixMicro(), v.Logit, bit(v.Waits), v.Ear, v.Pooled, v.Stirred, bit(v.Changed), bit(v.Reduced))
+		stirred = excluded.stirred, changed = excluded.changed`,
+		id.Bucket, v.Key, v.Place, v.CapturedAt.UnixMicro(), v.Logit, bit(v.Waits), v.Ear, v.Pooled, v.Stirred, bit(v.Changed))
 	if err != nil || len(was) > 0 && v.says(old) {
 		return err
 	}
@@ -236,7 +230,7 @@ func (v Voice) says(o Voice) bool {
 // stir marks those round a voice: how far the session reaches is not known here, and who is no part of it
 // finds the same figure.
 func stir(ctx context.Context, tx *sql.Tx, bucket string, v Voice, changed bool) error {
-	_, err := tx.ExecContext(ctx, `update voices set stirred = stirred + 1, changed = case when changed < $5 then $5 else changed end, reduced = 1 - $5
+	_, err := tx.ExecContext(ctx, `update voices set stirred = stirred + 1, changed = case when changed < $5 then $5 else changed end
 		where bucket = $1 and key in (select key from (select key`+sideBefore+`) a union all select key from (select key`+sideAfter+`) b)`,
 		bucket, v.Place, v.CapturedAt.UnixMicro(), v.Key, bit(changed))
 	return err

@@ -14,7 +14,6 @@ create table voices (
   -- deleted by us.
   stirred     bigint  not null,
   changed     integer not null,
-  reduced     integer not null, -- 1: some of its session were deleted by us since the figure was reckoned
   primary key (bucket, key)
 );
 create index voices_session on voices (bucket, place, captured_at, key);
