@@ -48,7 +48,7 @@ bench-redact: ## whole processes beside ffmpeg, sox and cp
 kills: ## the kill -9 loop for longer
 	EARSHOT_KILLS=1000 go test -timeout 2h -run TestKillNine -v ./cmd/earshot
 
-test-scale: ## three workers, kills, and PostgreSQL restarts over many recordings: EARSHOT_SCALE=200000 takes an hour on two cores
+test-scale: ## three workers, kills, and PostgreSQL restarts over many recordings: EARSHOT_SCALE=200000 takes half an hour on two cores
 	EARSHOT_SCALE=$${EARSHOT_SCALE:-20000} go test -timeout 10h -run TestManyMachines -v ./cmd/earshot
 
 soak: ## an hour of recordings coming in and runs: memory, goroutines and files stay flat
