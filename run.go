@@ -24,16 +24,16 @@ const (
 
 // Run is one plan and what became of it.
 type Run struct {
-	ID     RunID  `json:"id"`
-	For    string `json:"for,omitempty"` // the policies that were asked for; empty: all
-	Policy string `json:"policy"`        // names of the policies decided by, comma-separated
-	// Session is how far recordings of one session may be apart, where the policies judge sessions.
-	Session      time.Duration `json:"session,omitempty"`
-	PolicyDigest Digest        `json:"policy_digest"`
-	AsOf         time.Time     `json:"as_of"` // the one moment that every decision of the run was made for
-	State        RunState      `json:"state"`
-	Planner      Principal     `json:"planner"`
-	Digest       Digest        `json:"digest,omitzero"` // over the sealed actions
+	ID           RunID  `json:"id"`
+	For          string `json:"for,omitempty"` // the policies that were asked for; empty: all
+	Policy       string `json:"policy"`        // names of the policies decided by, comma-separated
+	PolicyDigest Digest `json:"policy_digest"`
+	// Session is how far recordings of one session may be apart, where the policies judge sessions; nanoseconds in JSON.
+	Session time.Duration `json:"session,omitempty"`
+	AsOf    time.Time     `json:"as_of"` // the one moment that every decision of the run was made for
+	State   RunState      `json:"state"`
+	Planner Principal     `json:"planner"`
+	Digest  Digest        `json:"digest,omitzero"` // over the sealed actions
 	// Considered counts the recordings in scope; Kept those that nothing is due for; ForReview
 	// those that a person must look at.
 	Considered int `json:"considered"`

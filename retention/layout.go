@@ -223,8 +223,9 @@ func (l *layout) describe(r *earshot.Recording) {
 	}
 	if text := parts["captured"]; text != "" && r.CapturedAt.IsZero() {
 		if t, err := time.Parse(l.timeLayout, text); err == nil {
+			// A day without an hour, or a month without a day, counts from its end: nothing is deleted early.
 			r.CapturedWithin = within(l.timeLayout)
-			r.CapturedAt = t.Add(r.CapturedWithin).UTC() // a day without an hour, or a month without a day, counts from its end: nothing is deleted early
+			r.CapturedAt = t.Add(r.CapturedWithin).UTC()
 		}
 	}
 }

@@ -29,10 +29,9 @@ type Ear interface {
 	Words() string
 }
 
-// judge names what decisions are made by: the policies, the words that the operator has taught, and, where policies judge
-// sessions, how far those reach. With
-// another one, every recording is decided anew; with other networks of earshot's own only when it is due, for
-// to listen to all that is stored after each update would take days.
+// judge names what decisions are made by: the policies, the words that the operator has taught, and, where policies
+// judge sessions, how far those reach. With another one, every recording is decided anew; with other networks of
+// earshot's own only when it is due, for to listen to all that is stored after each update would take days.
 func (r *Runner) judge() string {
 	by := ""
 	if r.o.Ear != nil {

@@ -31,8 +31,8 @@ func newInspect(a *app) *cobra.Command {
 		`Format, length, and every chunk or tag that may hold something; where the wake word is, where anyone speaks, and
 whether a child does (with the probability, and what each operating point makes of it). - reads standard input. With --svg
 or --png the sound is drawn with all that, so that a person can see why. Of several recordings, of one device or session,
-the voices are judged together besides, as one speaker's: that is surer than each alone, if it is one speaker. A score is
-no proof of who spoke, or of anyone's age.`, cobra.MinimumNArgs(1),
+the voices are judged together besides, as one speaker's: that is surer than each alone, if it is one speaker; one that
+cannot be looked at is named, and does not keep the others from it. A score is no proof of who spoke, or of anyone's age.`, cobra.MinimumNArgs(1),
 		func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 && (o.svg != "" || o.png != "") {
 				return fmt.Errorf("%w: a picture is of one recording", errUsage)
