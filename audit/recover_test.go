@@ -73,6 +73,21 @@ func TestNothingIsAdoptedFromALogThatDoesNotVerify(t *testing.T) {
 	}
 }
 
+// failsAt publishes on a store that fails where at says.
+func (f *fixture) failsAt(t *testing.T, at func(op, key string) bool) {
+	t.Helper()
+	f.tiles.fail = func(op, key string) error {
+		if at(op, key) {
+			return errors.New("dead")
+		}
+		return nil
+	}
+	defer func() { f.tiles.fail = nil }()
+	if _, err := f.log.Publish(t.Context()); err == nil {
+		t.Fatal("the store was to fail")
+	}
+}
+
 // TestOrphanTilesAreSupersededAndAForkHalts: what an abandoned attempt left behind is written over,
 // with an entry; what a published tree covers is not.
 func TestOrphanTilesAreSupersededAndAForkHalts(t *testing.T) {
@@ -81,16 +96,7 @@ func TestOrphanTilesAreSupersededAndAForkHalts(t *testing.T) {
 	f.publish(t)
 	backup, tiles := f.head.backup(), maps.Clone(f.tiles.objects)
 	f.act(t, 100, 60) // published up to the checkpoint, which never came
-	f.tiles.fail = func(op, key string) error {
-		if op == "swap" || key == "checkpoints/320" {
-			return errors.New("dead")
-		}
-		return nil
-	}
-	if _, err := f.log.Publish(t.Context()); err == nil {
-		t.Fatal("the store was to fail")
-	}
-	f.tiles.fail = nil
+	f.failsAt(t, func(op, key string) bool { return op == "swap" || key == "checkpoints/320" })
 	orphans := 0
 	for key := range f.tiles.objects {
 		if tiles[key] == nil {
@@ -109,16 +115,7 @@ func TestOrphanTilesAreSupersededAndAForkHalts(t *testing.T) {
 	f.act(t, 900, 60) // as many others, so that the tiles have the same names
 	// A writer that dies at its first orphan has changed nothing that it has not spoken of.
 	left := maps.Clone(f.tiles.objects)
-	f.tiles.fail = func(op, _ string) error {
-		if op == "replace" {
-			return errors.New("dead")
-		}
-		return nil
-	}
-	if _, err := f.log.Publish(t.Context()); err == nil {
-		t.Fatal("the store was to fail")
-	}
-	f.tiles.fail = nil
+	f.failsAt(t, func(op, _ string) bool { return op == "replace" })
 	spoken := false
 	for _, leaf := range f.head.leaves {
 		e, err := audit.Parse(leaf.Body)
@@ -356,16 +353,8 @@ func TestAWriterMayFailAtAnyStepAmongOrphans(t *testing.T) {
 		f.publish(t)
 		backup := f.head.backup()
 		f.act(t, 100, 10)
-		f.tiles.fail = func(op, _ string) error {
-			if op == "swap" {
-				return errors.New("dead")
-			}
-			return nil
-		}
-		if _, err := f.log.Publish(t.Context()); err == nil {
-			t.Fatal("the store was to fail")
-		}
-		f.tiles.fail, f.head = nil, backup
+		f.failsAt(t, func(op, _ string) bool { return op == "swap" })
+		f.head = backup
 		var err error
 		if f.log, err = audit.Open(t.Context(), f.options()); err != nil {
 			t.Fatal(err)

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -101,18 +103,7 @@ func (b *battle) start(name string) *exec.Cmd {
 func (b *battle) rage(kills, restores int) {
 	names := []string{"a", "b"}
 	running := map[string]*exec.Cmd{}
-	end := func(name string) {
-		cmd := running[name]
-		_ = cmd.Process.Signal(syscall.SIGCONT)
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		delete(running, name)
-	}
-	defer func() {
-		for name := range running {
-			end(name)
-		}
-	}()
+	defer end(running, names...)
 	backup, published := "", 0
 	for b.kills < kills || b.restores < restores {
 		for _, n := range names {
@@ -131,7 +122,7 @@ func (b *battle) rage(kills, restores int) {
 			}
 			b.crashes++
 		case r < 6:
-			end(victim)
+			end(running, victim)
 			b.kills++
 		case r < 8:
 			_ = running[victim].Process.Signal(syscall.SIGSTOP)
@@ -141,38 +132,54 @@ func (b *battle) rage(kills, restores int) {
 		case r == 8 && backup == "":
 			backup = b.backup()
 		case backup != "" && b.restores < restores:
-			// One writer lives on and believes in the old times; the other is dead.
-			zombie := running[victim]
-			delete(running, victim)
-			left, release := b.hold()
-			for n := range running {
-				end(n)
-			}
-			_ = zombie.Process.Signal(syscall.SIGSTOP)
-			release()
-			b.restore(backup)
-			if asleep := b.rng.IntN(4) > 0; asleep { // else it publishes what it was stopped at, if it is quick
-				b.recover()
-				_ = zombie.Process.Signal(syscall.SIGCONT)
-			} else {
-				_ = zombie.Process.Signal(syscall.SIGCONT)
-				b.recover()
-			}
-			b.restores++
-			b.round++
+			b.haunt(running, victim, backup)
 			backup = ""
-			running["c"] = b.start("c") // and works beside it, past what was left behind
-			b.reached(left + 2)
-			time.Sleep(time.Duration(b.rng.IntN(150)) * time.Millisecond)
-			end("c")
-			grace := time.AfterFunc(5*time.Second, func() { _ = zombie.Process.Kill() })
-			var exit *exec.ExitError
-			if err := zombie.Wait(); errors.As(err, &exit) && exit.ExitCode() == fireHalted {
-				b.halts++
-			}
-			grace.Stop()
 		}
 		b.mend()
+	}
+}
+
+// end kills writers.
+func end(running map[string]*exec.Cmd, names ...string) {
+	for _, name := range names {
+		cmd := running[name]
+		if cmd == nil {
+			continue
+		}
+		_ = cmd.Process.Signal(syscall.SIGCONT)
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		delete(running, name)
+	}
+}
+
+// haunt restores a backup while one writer lives on and believes in the old times; the others are dead.
+func (b *battle) haunt(running map[string]*exec.Cmd, name, backup string) {
+	zombie := running[name]
+	delete(running, name)
+	left, release := b.hold()
+	end(running, slices.Collect(maps.Keys(running))...)
+	_ = zombie.Process.Signal(syscall.SIGSTOP)
+	release()
+	b.restore(backup)
+	if asleep := b.rng.IntN(4) > 0; asleep { // else it publishes what it was stopped at, if it is quick
+		b.recover()
+		_ = zombie.Process.Signal(syscall.SIGCONT)
+	} else {
+		_ = zombie.Process.Signal(syscall.SIGCONT)
+		b.recover()
+	}
+	b.restores++
+	b.round++
+	running["c"] = b.start("c") // and works beside it, past what was left behind
+	b.reached(left + 2)
+	time.Sleep(time.Duration(b.rng.IntN(150)) * time.Millisecond)
+	end(running, "c")
+	grace := time.AfterFunc(5*time.Second, func() { _ = zombie.Process.Kill() })
+	defer grace.Stop()
+	var exit *exec.ExitError
+	if err := zombie.Wait(); errors.As(err, &exit) && exit.ExitCode() == fireHalted {
+		b.halts++
 	}
 }
 
@@ -283,76 +290,6 @@ func (b *battle) restore(path string) {
 	if err := os.WriteFile(b.app.configPath, []byte("catalog: "+name+"\n"+strings.Join(lines, "\n")), 0o600); err != nil {
 		b.t.Fatal(err)
 	}
-}
-
-// judge compares the log with what was done.
-func (b *battle) judge() []string {
-	t := b.t
-	b.mend()
-	_, o, i, err := b.catalog()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer i.close()
-	found := b.fault
-	if log, err := audit.Open(t.Context(), o); err != nil {
-		found = append(found, "opening in the end: "+err.Error())
-	} else if _, err := log.Publish(t.Context()); err != nil {
-		found = append(found, "publishing in the end: "+err.Error())
-	}
-	trust, err := b.inst.ownTrust()
-	if err != nil {
-		t.Fatal(err)
-	}
-	tiles, err := b.inst.tiles(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	intents, times := map[string]bool{}, map[string]int{}
-	var tree audit.Accumulator
-	report, err := audit.Examine(t.Context(), archive{tiles}, trust, audit.VerifyOptions{MayBeUnlocked: true, Visit: func(_ int64, body []byte) error {
-		tree.Add(body)
-		b.mu.Lock()
-		if root, ok := b.seen[tree.Size()]; ok && root != tlog.Hash(tree.Root()) {
-			found = append(found, fmt.Sprintf("the tree of %d entries that was shown is not in the log", tree.Size()))
-		}
-		b.mu.Unlock()
-		e, err := audit.Parse(body)
-		if err != nil {
-			return err
-		}
-		if e.Kind == audit.KindIntent {
-			intents[e.Run] = true
-			times[e.Run]++
-		}
-		return nil
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	found = append(found, report.Findings...)
-	for thing, n := range times {
-		if n > 1 {
-			found = append(found, fmt.Sprintf("%s was announced %d times", thing, n))
-		}
-	}
-	bucket, err := b.inst.store.Bucket(t.Context(), "acts")
-	if err != nil {
-		t.Fatal(err)
-	}
-	acts := 0
-	for key, err := range bucket.Folder("", nil).Keys(t.Context(), "") {
-		if err != nil {
-			t.Fatal(err)
-		}
-		acts++
-		if !intents[key] {
-			found = append(found, key+" was done and never announced")
-		}
-	}
-	t.Logf("%d entries, %d acts; %d kills, %d stops, %d kills of the database, %d restores with a writer of the old times alive (%d of those halted) and %d with one stopped before its checkpoint; %d findings",
-		report.Entries, acts, b.kills, b.stops, b.crashes, b.restores, b.halts, b.held, len(found))
-	return found
 }
 
 func (b *battle) fight(kills, restores int) []string {

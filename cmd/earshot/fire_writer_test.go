@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"earshot/audit"
+	"earshot/storage"
+	"earshot/storage/catalog"
 )
 
 // A writer under fire, and the faults that can be built into it on purpose.
@@ -64,7 +66,7 @@ func fire(ctx context.Context, a *app, name, control string) error {
 	if err != nil {
 		return err
 	}
-	acts, head := b.Folder("", nil), i.db.Head()
+	w := underFire{i, log, i.db.Head(), b.Folder("", nil), pause, control}
 	for n := 0; ; n++ {
 		thing := fmt.Sprintf("%s-%s-%05d", name, os.Getenv(envRound), n)
 		intent, outcome := audit.EntryID("intent", thing), audit.EntryID("outcome", thing)
@@ -72,46 +74,12 @@ func fire(ctx context.Context, a *app, name, control string) error {
 			intent = audit.EntryID("intent", thing, fmt.Sprint(rand.Int64()))
 			outcome = audit.EntryID("outcome", thing, fmt.Sprint(rand.Int64()))
 		}
-		if _, ok, err := head.Index(ctx, outcome); err != nil {
+		if _, ok, err := w.head.Index(ctx, outcome); err != nil {
 			return err
 		} else if ok {
 			continue
 		}
-		if err := say(ctx, i, audit.Entry{ID: intent, Kind: audit.KindIntent, TS: time.Now().UnixMicro(), Run: thing,
-			Intent: &audit.Intent{Action: "delete", Recording: "00", Object: "00", Rule: "r", Basis: []string{}}}); err != nil {
-			return err
-		}
-		if pause.there(fireHold) { // its tree is to reach further than what recovering adds
-			for more := range 3 + rand.IntN(6) {
-				if err := say(ctx, i, audit.Entry{ID: audit.EntryID("more", thing, fmt.Sprint(more)), Kind: audit.KindIntent, TS: time.Now().UnixMicro(), Run: fmt.Sprint(thing, "-", more),
-					Intent: &audit.Intent{Action: "delete", Recording: "00", Object: "00", Rule: "r", Basis: []string{}}}); err != nil {
-					return err
-				}
-			}
-			pause.ready = true
-		}
-		size, err := log.Publish(ctx)
-		if control == "gate-at-sequenced" && err == nil {
-			size = 1 << 40
-		}
-		if control == "gate-at-sequenced" && err != nil { // numbered is taken for enough
-			size, err = 1<<40, nil
-		}
-		if err != nil {
-			return err
-		}
-		index, ok, err := head.Index(ctx, intent)
-		if err != nil {
-			return err
-		}
-		if control != "gate-at-sequenced" && (!ok || index >= size) {
-			return fmt.Errorf("the intent of %s is not in the published log", thing)
-		}
-		if _, err := acts.Create(ctx, thing, []byte("done")); err != nil {
-			return err
-		}
-		if err := say(ctx, i, audit.Entry{ID: outcome, Kind: audit.KindOutcome, TS: time.Now().UnixMicro(), Run: thing,
-			Outcome: &audit.Outcome{IntentID: intent, Result: "ok"}}); err != nil {
+		if err := w.perform(ctx, thing, intent, outcome); err != nil {
 			return err
 		}
 		if n < 8 { // alone it comes by every size, and by the one that another left tiles of
@@ -120,6 +88,55 @@ func fire(ctx context.Context, a *app, name, control string) error {
 			}
 		}
 	}
+}
+
+// underFire is what a writer works with.
+type underFire struct {
+	i       *installation
+	log     *audit.Log
+	head    *catalog.Head
+	acts    *storage.Folder
+	pause   *pausing
+	control string
+}
+
+// perform announces a thing, does it and answers.
+func (w underFire) perform(ctx context.Context, thing, intent, outcome string) error {
+	if err := w.announce(ctx, thing, intent); err != nil {
+		return err
+	}
+	if w.pause.there(fireHold) { // its tree is to reach further than what recovering adds
+		for more := range 3 + rand.IntN(6) {
+			if err := w.announce(ctx, fmt.Sprint(thing, "-", more), audit.EntryID("more", thing, fmt.Sprint(more))); err != nil {
+				return err
+			}
+		}
+		w.pause.ready = true
+	}
+	size, err := w.log.Publish(ctx)
+	if w.control == "gate-at-sequenced" { // numbered is taken for enough
+		size, err = 1<<40, nil
+	}
+	if err != nil {
+		return err
+	}
+	index, ok, err := w.head.Index(ctx, intent)
+	if err != nil {
+		return err
+	}
+	if w.control != "gate-at-sequenced" && (!ok || index >= size) {
+		return fmt.Errorf("the intent of %s is not in the published log", thing)
+	}
+	if _, err := w.acts.Create(ctx, thing, []byte("done")); err != nil {
+		return err
+	}
+	return say(ctx, w.i, audit.Entry{ID: outcome, Kind: audit.KindOutcome, TS: time.Now().UnixMicro(), Run: thing,
+		Outcome: &audit.Outcome{IntentID: intent, Result: "ok"}})
+}
+
+func (w underFire) announce(ctx context.Context, thing, id string) error {
+	return say(ctx, w.i, audit.Entry{ID: id, Kind: audit.KindIntent, TS: time.Now().UnixMicro(), Run: thing,
+		Intent: &audit.Intent{Action: "delete", Recording: "00", Object: "00", Rule: "r", Basis: []string{}}})
 }
 
 func say(ctx context.Context, i *installation, e audit.Entry) error {
