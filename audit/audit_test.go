@@ -162,9 +162,15 @@ func (h *head) Root(_ context.Context, size int64) ([32]byte, bool, error) {
 	return r, ok, nil
 }
 
-func (h *head) Published(context.Context) (int64, error) { return h.published, nil }
+func (h *head) Published(context.Context) (int64, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.published, nil
+}
 
 func (h *head) SetPublished(_ context.Context, size int64) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.published = max(h.published, size)
 	return nil
 }
