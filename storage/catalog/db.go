@@ -81,7 +81,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		return nil, fmt.Errorf("opening the catalog: %w", err)
 	}
 	pragmas := url.Values{
-		"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "cache_size(-48000)", "wal_autocheckpoint(4000)"},
+		"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "cache_size(-4000)", "wal_autocheckpoint(4000)"},
 		"_txlock": {"immediate"},
 	}
 	var connector driver.Connector = dsn("file:" + (&url.URL{Path: path}).EscapedPath() + "?" + pragmas.Encode())
