@@ -158,6 +158,7 @@ func (r *Runner) applyBatch(ctx context.Context, run earshot.Run, from int, done
 	}
 	batch = r.cutBatch(ctx, batch)
 	last = batch[len(batch)-1].Seq
+	l.batch.Store(&catalog.Reserved{Run: run.ID, First: batch[0].Seq, Last: last})
 	defer func() {
 		err = errors.Join(err, r.o.Catalog.Release(context.WithoutCancel(ctx), run.ID, l.owner))
 	}()

@@ -29,6 +29,7 @@ type lease struct {
 	catalog *catalog.DB
 	owner   string
 	until   atomic.Int64 // nanoseconds since 1970, by our wall clock
+	batch   atomic.Pointer[catalog.Reserved]
 	stop    context.CancelFunc
 	done    chan struct{}
 }
@@ -39,6 +40,7 @@ func (r *Runner) hire(ctx context.Context) *lease {
 	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
 	l := &lease{catalog: r.o.Catalog, owner: hex.EncodeToString(b[:]), done: make(chan struct{})}
 	l.until.Store(time.Now().Add(leaseFor).UnixNano())
+	l.batch.Store(&catalog.Reserved{})
 	ctx, l.stop = context.WithCancel(context.WithoutCancel(ctx))
 	go func() {
 		defer close(l.done)
@@ -50,7 +52,8 @@ func (r *Runner) hire(ctx context.Context) *lease {
 				return
 			case <-tick.C:
 				if now := time.Now(); l.valid(now) {
-					if err := l.catalog.Renew(ctx, l.terms(now)); err == nil {
+					// What ended while the database was asked is not ours any more, whatever it says.
+					if err := l.catalog.Renew(ctx, l.terms(now), *l.batch.Load()); err == nil && l.valid(time.Now()) {
 						l.until.Store(now.Add(leaseFor).UnixNano())
 					}
 				}

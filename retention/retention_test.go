@@ -282,7 +282,11 @@ func TestAPlanEditedInTheCatalogIsNotCarriedOut(t *testing.T) {
 	}
 	a := as[0]
 	a.Recording.ID.Key = "clips/s1/other.wav"
-	if _, err := p.db.Claim(t.Context(), catalog.Lease{}, []catalog.Transition{{Action: withState(a, earshot.ActionPlanned), Leaf: earshot.Leaf{}}}); err != nil {
+	mine := catalog.Lease{Owner: "editor", Now: time.Now(), Until: time.Now()}
+	if _, err := p.db.Reserve(t.Context(), planned.Run.ID, mine, 0, 1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.db.Claim(t.Context(), mine, []catalog.Transition{{Action: withState(a, earshot.ActionPlanned), Leaf: earshot.Leaf{}}}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := p.runner.Apply(t.Context(), planned.Run.ID); !errors.Is(err, retention.ErrStaleRun) {

@@ -45,10 +45,23 @@ func (d *DB) TakeOver(ctx context.Context, l Lease, limit int) ([]earshot.Action
 	return out, wrap("taking over actions", err)
 }
 
-// Renew prolongs all leases of the owner on actions whose intent is out.
-func (d *DB) Renew(ctx context.Context, l Lease) error {
-	_, err := d.db.ExecContext(ctx, "update actions set lease_until = $1 where state = 'intended' and owner = $2", micros(l.Until), l.Owner)
-	return wrap("renewing leases", err)
+// Reserved are the actions of a run from one sequence number to another, of which a worker has reserved some.
+type Reserved struct {
+	Run         earshot.RunID
+	First, Last int
+}
+
+// Renew prolongs the owner's leases: on all actions whose intent is out, and on those that it has reserved, which
+// others would take, announce and give back while it still looks at them.
+func (d *DB) Renew(ctx context.Context, l Lease, r Reserved) error {
+	return wrap("renewing leases", d.tx(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "update actions set lease_until = $1 where state = 'intended' and owner = $2", micros(l.Until), l.Owner)
+		if err == nil && r.Run != "" {
+			_, err = tx.ExecContext(ctx, "update actions set lease_until = $1 where run = $3 and seq >= $4 and seq <= $5 and state = 'planned' and owner = $2",
+				micros(l.Until), l.Owner, string(r.Run), r.First, r.Last)
+		}
+		return err
+	}))
 }
 
 // Release gives planned actions back that the owner reserved and did not come to.

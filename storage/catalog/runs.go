@@ -197,25 +197,24 @@ type Effect struct {
 	Known *Known // the recording after a redaction: it is due afresh
 }
 
-// Claim writes the intents of a batch (or, for those in state skipped, why not), each only if its
-// action is still planned. It returns those that were claimed: only they may be acted upon, and
-// only once the log has published their intents, and only while the lease lasts.
+// Claim writes the intents of a batch (or, for those in state skipped, why not), each only if its action is still
+// planned and reserved for the owner: whoever reserved it since may have announced it, and given it back, already. It
+// returns those that were claimed: only they may be acted upon, and only once the log has published their intents,
+// and only while the lease lasts.
 func (d *DB) Claim(ctx context.Context, l Lease, batch []Transition) ([]earshot.Action, error) {
 	var claimed []earshot.Action
 	err := d.tx(ctx, func(tx *sql.Tx) error {
 		claimed = claimed[:0]
 		for _, t := range batch {
-			ok, err := advance(ctx, tx, t, earshot.ActionPlanned, "intent_id")
+			a := t.Action
+			ok, err := advance(ctx, tx, t, `update actions set state = $1, doc = $2, intent_id = $3, lease_until = $4
+				where run = $5 and seq = $6 and state = 'planned' and owner = $7`,
+				string(a.State), toJSON(a), t.Leaf.ID, micros(l.Until), string(a.Run), a.Seq, l.Owner)
 			if err != nil {
 				return err
 			}
-			if !ok {
-				continue
-			}
-			claimed = append(claimed, t.Action)
-			if _, err := tx.ExecContext(ctx, "update actions set owner = $1, lease_until = $2 where run = $3 and seq = $4",
-				l.Owner, micros(l.Until), string(t.Action.Run), t.Action.Seq); err != nil {
-				return err
+			if ok {
+				claimed = append(claimed, a)
 			}
 		}
 		return nil
@@ -227,7 +226,9 @@ func (d *DB) Claim(ctx context.Context, l Lease, batch []Transition) ([]earshot.
 func (d *DB) Settle(ctx context.Context, now int64, batch ...Transition) error {
 	return wrap("settling actions", d.tx(ctx, func(tx *sql.Tx) error {
 		for _, t := range batch {
-			ok, err := advance(ctx, tx, t, earshot.ActionIntended, "outcome_id")
+			a := t.Action
+			ok, err := advance(ctx, tx, t, "update actions set state = $1, doc = $2, outcome_id = $3 where run = $4 and seq = $5 and state = 'intended'",
+				string(a.State), toJSON(a), t.Leaf.ID, string(a.Run), a.Seq)
 			if err != nil {
 				return err
 			}
@@ -263,10 +264,9 @@ func (d *DB) Settle(ctx context.Context, now int64, batch ...Transition) error {
 	}))
 }
 
-func advance(ctx context.Context, tx *sql.Tx, t Transition, from earshot.ActionState, idColumn string) (bool, error) {
-	a := t.Action
-	res, err := tx.ExecContext(ctx, "update actions set state = $1, doc = $2, "+idColumn+" = $3 where run = $4 and seq = $5 and state = $6",
-		string(a.State), toJSON(a), t.Leaf.ID, string(a.Run), a.Seq, string(from))
+// advance changes one action, and says so if it was in the state for that.
+func advance(ctx context.Context, tx *sql.Tx, t Transition, query string, args ...any) (bool, error) {
+	res, err := tx.ExecContext(ctx, query, args...)
 	if err != nil {
 		return false, err
 	}

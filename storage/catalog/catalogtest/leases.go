@@ -3,6 +3,7 @@ package catalogtest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -77,7 +78,7 @@ func testLeases(t *testing.T, db *catalog.DB) {
 	if n := take(at("d", 15)); n != 0 {
 		t.Errorf("%d actions were taken from a worker that is at them", n)
 	}
-	if err := db.Renew(ctx, at("c", 20)); err != nil {
+	if err := db.Renew(ctx, at("c", 20), catalog.Reserved{}); err != nil {
 		t.Fatal(err)
 	}
 	if n := take(at("d", 25)); n != 0 {
@@ -216,5 +217,59 @@ func testRanges(t *testing.T, db *catalog.DB) {
 	late := catalog.Page{Bucket: "b", Prefix: "c/", Last: true, Range: &first}
 	if _, _, err := db.Observe(ctx, late, epoch); !errors.Is(err, catalog.ErrStale) {
 		t.Errorf("a page of a stretch that is over was taken: %v", err)
+	}
+}
+
+// testReserved: what is reserved and not announced stays with whoever renews it, and nobody else claims it: not its
+// worker of before either, however long that looked at it.
+func testReserved(t *testing.T, db *catalog.DB) {
+	ctx := t.Context()
+	const run = earshot.RunID("run-r")
+	if err := db.Draft(ctx, earshot.Run{ID: run, CreatedAt: epoch}); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Add(ctx, run, []earshot.Action{{Seq: 0, Recording: rec("c/0", "e")}, {Seq: 1, Recording: rec("c/1", "e")}}); err != nil {
+		t.Fatal(err)
+	}
+	at := func(owner string, s int) catalog.Lease {
+		now := epoch.Add(time.Duration(s) * time.Second)
+		return catalog.Lease{Owner: owner, Now: now, Until: now.Add(10 * time.Second)}
+	}
+	reserve := func(l catalog.Lease, want ...int) {
+		t.Helper()
+		got, err := db.Reserve(ctx, run, l, 0, 2)
+		var seqs []int
+		for _, a := range got {
+			seqs = append(seqs, a.Seq)
+		}
+		if err != nil || !slices.Equal(seqs, want) {
+			t.Fatalf("reserved %v, %v, want %v", seqs, err, want)
+		}
+	}
+	claimed := func(l catalog.Lease, seq int) bool {
+		t.Helper()
+		a := earshot.Action{Run: run, Seq: seq, Recording: rec(fmt.Sprintf("c/%d", seq), "e"), State: earshot.ActionIntended}
+		got, err := db.Claim(ctx, l, []catalog.Transition{{Action: a, Leaf: leaf(fmt.Sprintf("r%d", seq))}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(got) == 1
+	}
+	reserve(at("slow", 0), 0, 1)
+	if err := db.Renew(ctx, at("slow", 9), catalog.Reserved{Run: run, First: 0, Last: 0}); err != nil {
+		t.Fatal(err)
+	}
+	reserve(at("quick", 11), 1)
+	if claimed(at("slow", 12), 1) {
+		t.Error("an action was claimed that somebody else has reserved since")
+	}
+	if err := db.Release(ctx, run, "quick"); err != nil {
+		t.Fatal(err)
+	}
+	if claimed(at("slow", 12), 1) {
+		t.Error("an action was claimed that somebody else had, and gave back")
+	}
+	if !claimed(at("slow", 12), 0) {
+		t.Error("what was renewed could not be claimed")
 	}
 }

@@ -41,6 +41,7 @@ func Run(t *testing.T, open func(t *testing.T) *catalog.DB) {
 	t.Run("aRunOnlyMovesForward", func(t *testing.T) { testRuns(t, open(t)) })
 	t.Run("anActionIsClaimedOnceAndSettledOnce", func(t *testing.T) { testClaim(t, open(t)) })
 	t.Run("anActionBelongsToOneWorkerUntilTheLeaseEnds", func(t *testing.T) { testLeases(t, open(t)) })
+	t.Run("whatIsReservedIsClaimedByItsWorkerAlone", func(t *testing.T) { testReserved(t, open(t)) })
 	t.Run("whatAPlanWaitsForIsHeardByWhoeverHasTime", func(t *testing.T) { testHearings(t, open(t)) })
 	t.Run("aVoiceGoesWithItsRecordingAndStirsItsSession", func(t *testing.T) { testVoices(t, open(t)) })
 	t.Run("entriesAreNumberedInOrderWithoutGaps", func(t *testing.T) { testOutbox(t, open(t)) })
@@ -167,14 +168,15 @@ func testClaim(t *testing.T, db *catalog.DB) {
 	if err := db.Add(ctx, "r1", []earshot.Action{{Seq: 0, Recording: rec("k", "e")}}); err != nil {
 		t.Fatal(err)
 	}
-	as, err := db.Actions(ctx, "r1", earshot.ActionPlanned, 0, 10)
+	mine := catalog.Lease{Owner: "w", Now: epoch, Until: epoch}
+	as, err := db.Reserve(ctx, "r1", mine, 0, 10)
 	if err != nil || len(as) != 1 {
 		t.Fatalf("got %v, %v", as, err)
 	}
 	a := as[0]
 	a.State = earshot.ActionIntended
 	for i, want := range []int{1, 0} {
-		got, err := db.Claim(ctx, catalog.Lease{Owner: "w", Until: epoch}, []catalog.Transition{{Action: a, Leaf: leaf("intent")}})
+		got, err := db.Claim(ctx, mine, []catalog.Transition{{Action: a, Leaf: leaf("intent")}})
 		if err != nil || len(got) != want {
 			t.Errorf("claim %d: got %d, %v, want %d", i, len(got), err, want)
 		}

@@ -100,7 +100,11 @@ func testVoices(t *testing.T, db *catalog.DB) {
 		t.Fatal(err)
 	}
 	a.State = earshot.ActionIntended
-	if _, err := db.Claim(ctx, catalog.Lease{Owner: "w", Until: epoch}, []catalog.Transition{{Action: a, Leaf: leaf("intent")}}); err != nil {
+	mine := catalog.Lease{Owner: "w", Now: epoch, Until: epoch}
+	if _, err := db.Reserve(ctx, "r1", mine, 0, 1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Claim(ctx, mine, []catalog.Transition{{Action: a, Leaf: leaf("intent")}}); err != nil {
 		t.Fatal(err)
 	}
 	a.State = earshot.ActionDone
