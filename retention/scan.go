@@ -166,8 +166,43 @@ func (l *lister) run(ctx context.Context) error {
 	}
 }
 
-// list lists one stretch into the catalog.
+// hold keeps a stretch ours until ctx ends, however long a page of it takes.
+func (l *lister) hold(ctx context.Context, begins string) {
+	tick := time.NewTicker(leaseRenew)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if err := l.r.o.Catalog.HoldRange(ctx, l.scope.Bucket, l.scope.Prefix, begins, l.lease()); err != nil && ctx.Err() == nil {
+				l.r.o.Logger.WarnContext(ctx, "the lease on a part of the listing could not be prolonged", "err", err)
+			}
+		}
+	}
+}
+
+// list lists one stretch into the catalog. One that is cut off is given back.
 func (l *lister) list(ctx context.Context, rg catalog.Range) error {
+	holding, stop := context.WithCancel(ctx)
+	held := make(chan struct{})
+	go func() {
+		defer close(held)
+		l.hold(holding, rg.Begins)
+	}()
+	err := l.listPages(ctx, rg)
+	stop()
+	<-held
+	if err != nil && !errors.Is(err, catalog.ErrStale) {
+		free := l.lease()
+		free.Until = time.Time{}
+		err = errors.Join(err, l.r.o.Catalog.HoldRange(context.WithoutCancel(ctx), l.scope.Bucket, l.scope.Prefix, rg.Begins, free))
+	}
+	return err
+}
+
+// listPages lists a stretch and writes it, page by page.
+func (l *lister) listPages(ctx context.Context, rg catalog.Range) error {
 	pages := make(chan catalog.Page, 2) // the next pages are listed while one is written
 	group, inner := errgroup.WithContext(ctx)
 	done := make(chan struct{}) // the stretch has come to its end, perhaps earlier than we thought

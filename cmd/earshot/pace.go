@@ -23,8 +23,8 @@ type PaceConfig struct {
 type QuietConfig struct {
 	Hours string `yaml:"hours"` // such as 07:00-22:00, or 22:00-06:00 over midnight
 	Zone  string `yaml:"zone"`  // such as Europe/Berlin; default UTC
-	// Requests is the bound on requests a second in these hours. 0, the default: earshot serve begins no run,
-	// and stops one that is under way behind what it has begun; it goes on when the hours are over.
+	// Requests is the bound on requests a second in these hours. 0, the default: earshot serve and workers begin
+	// nothing, and stop a run that is under way behind what they have begun; it goes on when the hours are over.
 	// What people do by command is done at once.
 	Requests float64 `yaml:"requests"`
 

@@ -26,7 +26,7 @@ func newWorker(a *app) *cobra.Command {
 	var drain time.Duration
 	c := command("worker", "Add this machine's capacity to an installation whose catalog is in PostgreSQL",
 		`A worker needs the same configuration, keys and policies as earshot serve, and nothing else: it waits until a run
-is planned or applied or a bucket is scanned anywhere, and takes its part. When it is asked to stop it finishes what it has begun.
+is planned or applied or a bucket is scanned anywhere, and takes its part, outside of quiet hours. When it is asked to stop it finishes what it has begun.
 Runs, recordings and the log stay right whenever a worker dies: others take over what it left within a minute.`, cobra.NoArgs,
 		func(cmd *cobra.Command, _ []string) error {
 			site, err := a.site()
@@ -169,6 +169,6 @@ func (a *app) openQueue(ctx context.Context, i *installation, jobs int) (err err
 	if !i.db.Shared() {
 		return nil
 	}
-	i.queue, err = work.Open(ctx, work.Options{URL: i.cfg.Catalog, Runner: i.runner, Jobs: jobs, Logger: a.logger()})
+	i.queue, err = work.Open(ctx, work.Options{URL: i.cfg.Catalog, Runner: i.runner, Jobs: jobs, Quiet: i.cfg.Store.Pace.quiet, Logger: a.logger()})
 	return err
 }

@@ -135,9 +135,8 @@ const (
 // ctx's error returned. On a shared catalog several processes may run the same schedule: each run is
 // made by one of them, and by another if that one dies.
 func (s *Schedule) Run(ctx context.Context) error {
-	// What a crash left open does not wait for the next run.
-	s.tend(ctx)
-	tended, since := time.Now(), s.o.Now()
+	var tended time.Time // what a crash left open does not wait for the next run
+	since := s.o.Now()
 	for {
 		if end := s.o.Quiet(s.o.Now()); !end.IsZero() {
 			select {
@@ -146,6 +145,10 @@ func (s *Schedule) Run(ctx context.Context) error {
 			case <-time.After(min(max(end.Sub(s.o.Now()), time.Second), time.Minute)): // clocks are set
 			}
 			continue
+		}
+		if tended.IsZero() || s.o.Catalog.Shared() && time.Since(tended) > tendEvery {
+			s.tend(ctx)
+			tended = time.Now()
 		}
 		wait := time.Hour
 		if s.o.Catalog.Shared() {
@@ -174,10 +177,6 @@ func (s *Schedule) Run(ctx context.Context) error {
 				wait = 0 // what came due meanwhile
 			}
 		}
-		if s.o.Catalog.Shared() && time.Since(tended) > tendEvery {
-			s.tend(ctx)
-			tended = time.Now()
-		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -196,42 +195,57 @@ const (
 func (s *Schedule) take(ctx context.Context, j job, last time.Time) (taken bool, err error) {
 	firm, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	lease := func() catalog.Lease {
-		now := time.Now() // leases go by the machine's clock
-		return catalog.Lease{Owner: s.name, Now: now, Until: now.Add(tickFor)}
-	}
-	if taken, err = s.o.Catalog.TakeTick(firm, j.name, lease(), last); err != nil || !taken {
+	if taken, err = s.o.Catalog.TakeTick(firm, j.name, s.lease(), last); err != nil || !taken {
 		return false, err
 	}
+	loud, hush := context.WithCancel(ctx)
+	defer hush()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		tick := time.NewTicker(tickRenew)
-		defer tick.Stop()
-		for {
-			select {
-			case <-firm.Done():
-				return
-			case <-tick.C:
-				if _, err := s.o.Catalog.TakeTick(firm, j.name, lease(), last); err != nil && firm.Err() == nil {
-					s.o.Logger.WarnContext(ctx, "scheduled run could not be prolonged", "policy", j.name, "err", err)
-				}
-			}
-		}
+		s.prolong(firm, j.name, last, hush)
 	}()
 	began := s.o.Now()
-	loud, hush := context.WithCancel(ctx)
-	defer hush()
 	go s.untilQuiet(loud, hush)
 	s.once(loud, j)
 	if loud.Err() != nil { // cut off: to be made up for
 		err = s.o.Catalog.FreeTick(firm, j.name, s.name)
 	} else {
-		err = s.o.Catalog.Ran(firm, j.name, began)
+		err = s.o.Catalog.Ran(firm, j.name, s.name, began)
 	}
 	stop()
 	<-done
 	return true, err
+}
+
+func (s *Schedule) lease() catalog.Lease {
+	now := time.Now() // leases go by the machine's clock
+	return catalog.Lease{Owner: s.name, Now: now, Until: now.Add(tickFor)}
+}
+
+// prolong keeps a run ours until ctx ends. lost is called where it is another process's by now: then no two of them
+// go on with it.
+func (s *Schedule) prolong(ctx context.Context, policy string, last time.Time, lost func()) {
+	tick := time.NewTicker(tickRenew)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			ours, err := s.o.Catalog.TakeTick(ctx, policy, s.lease(), last)
+			switch {
+			case ctx.Err() != nil:
+				return
+			case err != nil:
+				s.o.Logger.WarnContext(ctx, "scheduled run could not be prolonged", "policy", policy, "err", err)
+			case !ours:
+				s.o.Logger.WarnContext(ctx, "scheduled run is another process's by now", "policy", policy)
+				lost()
+				return
+			}
+		}
+	}
 }
 
 // untilQuiet calls hush when quiet hours begin, unless ctx ends before.
@@ -251,8 +265,11 @@ func (s *Schedule) untilQuiet(ctx context.Context, hush func()) {
 	}
 }
 
-// tend brings to an end what processes that died have left behind.
+// tend brings to an end what processes that died have left behind, until quiet hours begin.
 func (s *Schedule) tend(ctx context.Context) {
+	ctx, hush := context.WithCancel(ctx)
+	defer hush()
+	go s.untilQuiet(ctx, hush)
 	if _, err := s.o.Runner.Settle(ctx); err != nil && ctx.Err() == nil {
 		s.o.Logger.WarnContext(ctx, "settling what was cut off", "err", err)
 	}

@@ -84,7 +84,24 @@ func (s *site) clock() time.Time {
 	return s.now
 }
 
+// ran lets a scheduled run be over that began at a time.
+func (s *site) ran(t *testing.T, policy string, at time.Time) {
+	t.Helper()
+	if ours, err := s.db.TakeTick(t.Context(), policy, catalog.Lease{Owner: "w", Now: at, Until: at}, time.Time{}); err != nil || !ours {
+		t.Fatal(ours, err)
+	}
+	if err := s.db.Ran(t.Context(), policy, "w", at); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func newSite(t *testing.T, limit string, specs ...string) *site {
+	t.Helper()
+	return newSiteIn(t, false, limit, specs...)
+}
+
+// newSiteIn: together is a catalog that several processes work on.
+func newSiteIn(t *testing.T, together bool, limit string, specs ...string) *site {
 	t.Helper()
 	ctx := t.Context()
 	o := storagetest.Embedded(t)
@@ -100,7 +117,7 @@ func newSite(t *testing.T, limit string, specs ...string) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.db, err = catalog.Create(ctx, catalog.Options{Path: filepath.Join(dir, "catalog.db")}); err != nil {
+	if s.db, err = catalog.Create(ctx, catalog.Options{Path: filepath.Join(dir, "catalog.db"), Together: together}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.db.Close() })
@@ -152,9 +169,7 @@ func (s *site) serve(t *testing.T, limit time.Duration) []schedule.Status {
 func TestAMissedRunIsMadeUpForOnce(t *testing.T) {
 	s := newSite(t, "9", "0 3 * * *")
 	missed := s.now.AddDate(0, 0, -5) // five runs were missed
-	if err := s.db.Ran(t.Context(), "pa", missed); err != nil {
-		t.Fatal(err)
-	}
+	s.ran(t, "pa", missed)
 	st := s.serve(t, 20*time.Second)
 	if !strings.Contains(st[0].Result, "1 deleted") || !st[0].Next.After(s.now) {
 		t.Errorf("got %+v, want the one recording deleted and the next run in the future", st[0])
@@ -184,9 +199,7 @@ func TestAPlanThatWaitsForApprovalOutlivesTheRunsOfOtherPolicies(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"pa", "pb"} {
-		if err := s.db.Ran(t.Context(), name, s.now.AddDate(0, 0, -2)); err != nil {
-			t.Fatal(err)
-		}
+		s.ran(t, name, s.now.AddDate(0, 0, -2))
 	}
 	for _, st := range s.serve(t, 20*time.Second) {
 		if !strings.Contains(st.Result, "waits for approval") {
@@ -207,6 +220,57 @@ func TestAPlanThatWaitsForApprovalOutlivesTheRunsOfOtherPolicies(t *testing.T) {
 		done, err := s.runner.Apply(t.Context(), run.ID)
 		if want := []int{3, 0}[i]; err != nil || done.Deleted != want || done.Failed > 0 {
 			t.Errorf("run %d: %+v, %v, want %d deleted", i, done, err, want)
+		}
+	}
+}
+
+// TestNothingIsGoneOnWithInQuietHours: a process that is started in quiet hours leaves a run alone that was cut off
+// when they began, and goes on with it when they are over.
+func TestNothingIsGoneOnWithInQuietHours(t *testing.T) {
+	s := newSiteIn(t, true, "9", "0 3 1 1 *")
+	if _, err := s.runner.Scan(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	planned, err := s.runner.Plan(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := planned.Run
+	run.State = earshot.RunApplying
+	if err := s.db.Move(t.Context(), run, nil, earshot.RunApproved); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		quiet time.Duration
+		most  time.Duration
+		want  earshot.RunState
+	}{{time.Hour, time.Second, earshot.RunApplying}, {0, 20 * time.Second, earshot.RunDone}} {
+		sched, err := schedule.New(schedule.Options{Runner: s.runner, Catalog: s.db, Policies: s.ps, Now: s.clock, Quiet: func(now time.Time) time.Time {
+			if c.quiet == 0 {
+				return time.Time{}
+			}
+			return now.Add(c.quiet)
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), c.most)
+		ended := make(chan error, 1)
+		go func() { ended <- sched.Run(ctx) }()
+		state := func() earshot.RunState {
+			got, err := s.db.Run(t.Context(), run.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return got.State
+		}
+		for ctx.Err() == nil && (c.quiet > 0 || state() != c.want) {
+			time.Sleep(20 * time.Millisecond)
+		}
+		cancel()
+		<-ended
+		if got := state(); got != c.want {
+			t.Errorf("quiet for %s: the run is %s, want %s", c.quiet, got, c.want)
 		}
 	}
 }

@@ -36,7 +36,9 @@ type Queue struct {
 type Options struct {
 	URL    string // of the catalog's PostgreSQL database
 	Runner *retention.Runner
-	Jobs   int          // jobs worked at once by Run; default 2. Each handles several recordings at once
+	Jobs   int // jobs worked at once by Run; default 2. Each handles several recordings at once
+	// Quiet, if not nil, gives the end of the hours in which Run takes no job; the zero time outside of them.
+	Quiet  func(now time.Time) time.Time
 	Logger *slog.Logger // default: silent
 }
 
@@ -45,6 +47,21 @@ const (
 	actionsPerJob = 500
 	maxJobs       = 256
 )
+
+// turn is how long a job has its place: then it makes room for what comes before it by now, and comes back.
+const turn = time.Minute
+
+// inTurn works a part for one turn.
+func inTurn(ctx context.Context, part func(ctx context.Context) error) error {
+	within, end := context.WithCancel(ctx) // not by a deadline, which would look like one of the store or of a detector
+	defer end()
+	defer time.AfterFunc(turn, end).Stop()
+	err := part(within)
+	if within.Err() != nil && ctx.Err() == nil {
+		return river.JobSnooze(time.Second)
+	}
+	return err
+}
 
 // The queue that jobs wait in, and what comes first: what people have asked for, since that has a date by
 // law, then what is to be carried out, what a plan waits for, what is to be listed.
@@ -88,6 +105,9 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 	if o.Jobs == 0 {
 		o.Jobs = 2
 	}
+	if o.Quiet == nil {
+		o.Quiet = func(time.Time) time.Time { return time.Time{} }
+	}
 	cfg, err := pgxpool.ParseConfig(o.URL)
 	if err != nil {
 		return nil, errors.New("opening the queue: the PostgreSQL URL cannot be read") // the cause would repeat the password
@@ -125,9 +145,10 @@ func (q *Queue) begin(ctx context.Context) error {
 		Queues:  map[string]river.QueueConfig{queueName: {MaxWorkers: q.o.Jobs}},
 		Workers: workers,
 		Logger:  q.o.Logger,
-		// A job is as long as its part of the work. One whose worker died is given to another by its age;
-		// that is no hurry, since whoever applies the run takes the dead worker's actions over.
-		JobTimeout: -1, RescueStuckJobsAfter: 10 * time.Minute,
+		// One whose worker died is given to another by its age, which must be above what a job may take (what was begun
+		// is brought to its end after a turn); that is no hurry, since whoever applies the run takes the dead worker's
+		// actions over. Without a limit the engine would rescue none.
+		JobTimeout: 10 * turn, RescueStuckJobsAfter: 15 * turn,
 		FetchCooldown: 50 * time.Millisecond, FetchPollInterval: time.Second,
 	})
 	return err
@@ -216,13 +237,43 @@ func (q *Queue) insert(ctx context.Context, jobs []river.InsertManyParams) {
 }
 
 // Run works jobs until ctx ends, then finishes those under way for at most `drain`: after that their
-// contexts end too, no further recording is begun, and what was begun is brought to its end.
+// contexts end too, no further recording is begun, and what was begun is brought to its end. When quiet hours begin
+// it stops in the same way, and goes on behind them.
 func (q *Queue) Run(ctx context.Context, drain time.Duration) error {
+	for ctx.Err() == nil {
+		if q.quiet() {
+			select {
+			case <-ctx.Done():
+			case <-time.After(quietPoll):
+			}
+			continue
+		}
+		if err := q.runLoud(ctx, drain); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// quietPoll is how often a worker looks whether quiet hours have begun, or are over: clocks are set.
+const quietPoll = time.Second
+
+func (q *Queue) quiet() bool { return !q.o.Quiet(time.Now()).IsZero() }
+
+// runLoud works jobs until ctx ends or quiet hours begin.
+func (q *Queue) runLoud(ctx context.Context, drain time.Duration) error {
 	firm := context.WithoutCancel(ctx)
 	if err := q.client.Start(firm); err != nil {
 		return fmt.Errorf("working the queue: %w", err)
 	}
-	<-ctx.Done()
+	tick := time.NewTicker(quietPoll)
+	defer tick.Stop()
+	for ctx.Err() == nil && !q.quiet() {
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
 	soft, cancel := context.WithTimeout(firm, drain)
 	defer cancel()
 	err := q.client.Stop(soft)
@@ -276,11 +327,13 @@ type applyWorker struct {
 
 // Work carries out a part of a run. A run that is over, or is not ours, is no reason to try again.
 func (w *applyWorker) Work(ctx context.Context, job *river.Job[applyArgs]) error {
-	_, err := w.runner.Assist(ctx, job.Args.Run, actionsPerJob)
-	if errors.Is(err, retention.ErrStaleRun) {
-		return river.JobCancel(err)
-	}
-	return err
+	return inTurn(ctx, func(ctx context.Context) error {
+		_, err := w.runner.Assist(ctx, job.Args.Run, actionsPerJob)
+		if errors.Is(err, retention.ErrStaleRun) {
+			return river.JobCancel(err)
+		}
+		return err
+	})
 }
 
 type scanWorker struct {
@@ -289,8 +342,10 @@ type scanWorker struct {
 }
 
 func (w *scanWorker) Work(ctx context.Context, job *river.Job[scanArgs]) error {
-	_, err := w.runner.AssistScan(ctx, retention.Scope{Bucket: job.Args.Bucket, Prefix: job.Args.Prefix})
-	return err
+	return inTurn(ctx, func(ctx context.Context) error {
+		_, err := w.runner.AssistScan(ctx, retention.Scope{Bucket: job.Args.Bucket, Prefix: job.Args.Prefix})
+		return err
+	})
 }
 
 type hearWorker struct {
@@ -299,6 +354,8 @@ type hearWorker struct {
 }
 
 func (w *hearWorker) Work(ctx context.Context, _ *river.Job[hearArgs]) error {
-	_, err := w.runner.Hear(ctx)
-	return err
+	return inTurn(ctx, func(ctx context.Context) error {
+		_, err := w.runner.Hear(ctx)
+		return err
+	})
 }

@@ -21,6 +21,7 @@ import (
 	"earshot/storage/catalog/catalogtest"
 	"earshot/storage/storagetest"
 
+	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -223,6 +224,79 @@ func TestJobsAreUniqueAndCanBePaused(t *testing.T) {
 	stop()
 	if err := <-over; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestADeadWorkersJobIsTakenByAnother: workers that were killed two hours ago hold up no jobs that come after theirs.
+func TestADeadWorkersJobIsTakenByAnother(t *testing.T) {
+	s := newSite(t, 0)
+	r, _ := s.machine(nil)
+	q := s.queue(r)
+	scope := retention.Scope{Bucket: s.bucket.Name()}
+	q.WakeScan(t.Context(), scope)
+	conn, err := pgx.Connect(t.Context(), s.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close(context.WithoutCancel(t.Context())) })
+	if _, err := conn.Exec(t.Context(), "update river_job set state = 'running', attempt = 1, attempted_at = now() - interval '2 hours', attempted_by = array['dead']"); err != nil {
+		t.Fatal(err)
+	}
+	s.work(q, func(got work.Status) bool { return got.Waiting+got.Running+got.Failing == 0 })
+}
+
+// TestWorkersRestInQuietHours: jobs wait until quiet hours are over.
+func TestWorkersRestInQuietHours(t *testing.T) {
+	s := newSite(t, 0)
+	r, _ := s.machine(nil)
+	var loud atomic.Bool
+	q, err := work.Open(t.Context(), work.Options{URL: s.url, Runner: r, Quiet: func(now time.Time) time.Time {
+		if loud.Load() {
+			return time.Time{}
+		}
+		return now.Add(time.Hour)
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(q.Close)
+	q.WakeScan(t.Context(), retention.Scope{Bucket: s.bucket.Name()})
+	began := time.Now()
+	s.work(q, func(got work.Status) bool {
+		if !loud.Load() {
+			if got.Waiting != 4 || got.Running != 0 {
+				t.Errorf("in quiet hours: %+v", got)
+			}
+			loud.Store(time.Since(began) > 2500*time.Millisecond)
+			return false
+		}
+		return got.Waiting+got.Running == 0
+	})
+}
+
+// work works a queue until it is as it should be.
+func (s *site) work(q *work.Queue, until func(work.Status) bool) {
+	s.t.Helper()
+	ctx, stop := context.WithCancel(s.t.Context())
+	over := make(chan error, 1)
+	go func() { over <- q.Run(ctx, 5*time.Second) }()
+	var got work.Status
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		var err error
+		if got, err = q.Status(s.t.Context()); err != nil {
+			s.t.Fatal(err)
+		}
+		if until(got) {
+			break
+		}
+		if time.Now().After(deadline) {
+			s.t.Errorf("after a minute: %+v", got)
+			break
+		}
+	}
+	stop()
+	if err := <-over; err != nil {
+		s.t.Error(err)
 	}
 }
 

@@ -63,6 +63,14 @@ func (d *DB) TakeRange(ctx context.Context, bucket, prefix string, l Lease) (r R
 	return r, ok, wrap("taking a range to list", err)
 }
 
+// HoldRange prolongs the owner's lease on a stretch; one that ends at once gives it back. The listing of a page may
+// take longer than a lease.
+func (d *DB) HoldRange(ctx context.Context, bucket, prefix, begins string, l Lease) error {
+	_, err := d.db.ExecContext(ctx, "update scan_ranges set lease_until = $1 where bucket = $2 and prefix = $3 and begins = $4 and owner = $5",
+		micros(l.Until), bucket, prefix, begins, l.Owner)
+	return wrap("prolonging the lease on a range", err)
+}
+
 // UnderWay lists the stretches that somebody lists, for one of them to be split.
 func (d *DB) UnderWay(ctx context.Context, bucket, prefix string) ([]Range, error) {
 	rows, err := d.db.QueryContext(ctx, "select begins, after_key, through_key, listed from scan_ranges where bucket = $1 and prefix = $2 order by listed", bucket, prefix)

@@ -17,10 +17,10 @@ func (d *DB) LastRun(ctx context.Context, policy string) (time.Time, error) {
 	return fromMicros(at), wrap("reading the schedule", err)
 }
 
-// Ran writes down that the policy's scheduled run of that time is over.
-func (d *DB) Ran(ctx context.Context, policy string, at time.Time) error {
-	_, err := d.db.ExecContext(ctx, `insert into schedules (policy, last_run) values ($1, $2)
-		on conflict (policy) do update set last_run = excluded.last_run, lease_until = 0`, policy, micros(at))
+// Ran writes down that the owner's scheduled run of a policy, which began at that time, is over. Where the run has
+// gone to another process meanwhile nothing changes.
+func (d *DB) Ran(ctx context.Context, policy, owner string, at time.Time) error {
+	_, err := d.db.ExecContext(ctx, "update schedules set last_run = $1, lease_until = 0 where policy = $2 and owner = $3", micros(at), policy, owner)
 	return wrap("writing the schedule", err)
 }
 

@@ -273,3 +273,67 @@ func testReserved(t *testing.T, db *catalog.DB) {
 		t.Error("what was renewed could not be claimed")
 	}
 }
+
+// testTicks: a scheduled run is made by one process, and ended by the one whose it is by then.
+func testTicks(t *testing.T, db *catalog.DB) {
+	ctx := t.Context()
+	at := func(owner string, s int) catalog.Lease {
+		now := epoch.Add(time.Duration(s) * time.Second)
+		return catalog.Lease{Owner: owner, Now: now, Until: now.Add(time.Minute)}
+	}
+	take := func(l catalog.Lease, last time.Time, want bool) {
+		t.Helper()
+		if got, err := db.TakeTick(ctx, "p", l, last); got != want || err != nil {
+			t.Errorf("%s took it: %v, %v, want %v", l.Owner, got, err, want)
+		}
+	}
+	take(at("a", 0), time.Time{}, true)
+	take(at("b", 30), time.Time{}, false)
+	take(at("b", 90), time.Time{}, true)
+	take(at("a", 91), time.Time{}, false)
+	if err := db.Ran(ctx, "p", "a", epoch); err != nil {
+		t.Fatal(err)
+	}
+	if last, err := db.LastRun(ctx, "p"); !last.IsZero() || err != nil {
+		t.Errorf("a run that has gone to another was ended by its first process: %s, %v", last, err)
+	}
+	take(at("a", 92), time.Time{}, false)
+	if err := db.Ran(ctx, "p", "b", epoch); err != nil {
+		t.Fatal(err)
+	}
+	take(at("a", 93), time.Time{}, false)
+	take(at("a", 94), epoch, true)
+}
+
+// testHoldRange: a stretch of a listing stays with whoever prolongs its lease, and is free when given back.
+func testHoldRange(t *testing.T, db *catalog.DB) {
+	ctx := t.Context()
+	at := func(owner string, s int) catalog.Lease {
+		now := epoch.Add(time.Duration(s) * time.Second)
+		return catalog.Lease{Owner: owner, Now: now, Until: now.Add(10 * time.Second)}
+	}
+	if err := db.BeginScan(ctx, "b", "c/", epoch); err != nil {
+		t.Fatal(err)
+	}
+	take := func(l catalog.Lease, want bool) {
+		t.Helper()
+		if _, got, err := db.TakeRange(ctx, "b", "c/", l); got != want || err != nil {
+			t.Errorf("%s took it: %v, %v, want %v", l.Owner, got, err, want)
+		}
+	}
+	hold := func(l catalog.Lease) {
+		t.Helper()
+		if err := db.HoldRange(ctx, "b", "c/", "", l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	take(at("slow", 0), true)
+	hold(at("slow", 9))
+	take(at("quick", 12), false)
+	hold(at("stranger", 20))
+	take(at("quick", 20), true)
+	hold(at("slow", 25))
+	take(at("slow", 31), true)
+	hold(catalog.Lease{Owner: "slow"})
+	take(at("quick", 32), true)
+}
