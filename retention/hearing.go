@@ -108,12 +108,19 @@ func (r *Runner) again(ctx context.Context, batch []catalog.Row, ids []earshot.R
 // terms name all that what is learned of a recording hangs on: a worker that was configured otherwise must not
 // write what it makes of one.
 func (r *Runner) terms() string {
+	return earshot.DigestOf([]byte(r.rules.digest.String() + r.o.Ear.Version() + r.layoutText())).String()
+}
+
+func (r *Runner) layoutText() string {
 	text, err := json.Marshal(r.o.Layout)
 	if err != nil {
 		panic(err) // our own value types always marshal
 	}
-	return earshot.DigestOf([]byte(r.rules.digest.String() + r.o.Ear.Version() + string(text))).String()
+	return string(text)
 }
+
+// LayoutDigest names the layout: what one that is told otherwise takes for recordings is not the same.
+func (r *Runner) LayoutDigest() earshot.Digest { return earshot.DigestOf([]byte(r.layoutText())) }
 
 // Hear listens to recordings that the plan of some process waits for, until none is left that nobody else
 // has, and returns how many they were. A recording that cannot be listened to now is left to that plan, which

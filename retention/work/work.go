@@ -86,6 +86,7 @@ type scanArgs struct {
 	Bucket string `json:"bucket" river:"unique"`
 	Prefix string `json:"prefix" river:"unique"`
 	Part   int    `json:"part"   river:"unique"`
+	Layout string `json:"layout" river:"unique"`
 }
 
 func (scanArgs) Kind() string { return "scan" }
@@ -207,7 +208,7 @@ const scanJobs = 4
 func (q *Queue) WakeScan(ctx context.Context, s retention.Scope) {
 	var jobs []river.InsertManyParams
 	for part := range scanJobs {
-		jobs = append(jobs, river.InsertManyParams{Args: scanArgs{s.Bucket, s.Prefix, part}, InsertOpts: &river.InsertOpts{Queue: queueName, Priority: priorityScan, UniqueOpts: unique()}})
+		jobs = append(jobs, river.InsertManyParams{Args: scanArgs{s.Bucket, s.Prefix, part, q.o.Runner.LayoutDigest().Short()}, InsertOpts: &river.InsertOpts{Queue: queueName, Priority: priorityScan, UniqueOpts: unique()}})
 	}
 	q.insert(ctx, jobs)
 }
@@ -342,6 +343,9 @@ type scanWorker struct {
 }
 
 func (w *scanWorker) Work(ctx context.Context, job *river.Job[scanArgs]) error {
+	if job.Args.Layout != w.runner.LayoutDigest().Short() { // another layout: what is a recording here may be none there
+		return river.JobCancel(errors.New("the scan is by another layout than this worker's: restart the worker with the configuration of today"))
+	}
 	return inTurn(ctx, func(ctx context.Context) error {
 		_, err := w.runner.AssistScan(ctx, retention.Scope{Bucket: job.Args.Bucket, Prefix: job.Args.Prefix})
 		return err

@@ -41,6 +41,7 @@ type site struct {
 	t      *testing.T
 	url    string
 	o      storage.Options
+	layout retention.Layout // of the next machine, besides the usual metadata
 	bucket *storage.Bucket
 	tiles  *storage.Folder
 	keys   *audit.Keys
@@ -98,8 +99,9 @@ func (s *site) machine(wake func(context.Context, earshot.Run, bool)) (*retentio
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	s.layout.Metadata = retention.DefaultMetadata()
 	r, err := retention.New(retention.Options{Store: store, Catalog: db, Log: log, Tagger: s.keys.Tagger, Policies: []*policies.Policy{p},
-		Layout: retention.Layout{Metadata: retention.DefaultMetadata()}, By: earshot.Principal{Kind: earshot.Service, Name: "test"}, Spool: s.t.TempDir(), Wake: wake,
+		Layout: s.layout, By: earshot.Principal{Kind: earshot.Service, Name: "test"}, Spool: s.t.TempDir(), Wake: wake,
 		Ear: s.ear, Session: time.Minute, WakeHearing: s.hear})
 	if err != nil {
 		s.t.Fatal(err)
@@ -243,6 +245,23 @@ func TestADeadWorkersJobIsTakenByAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.work(q, func(got work.Status) bool { return got.Waiting+got.Running+got.Failing == 0 })
+}
+
+// TestAWorkerOfAnotherLayoutDoesNotList: it would take what it knows no key of for gone.
+func TestAWorkerOfAnotherLayoutDoesNotList(t *testing.T) {
+	s := newSite(t, 5)
+	first, db := s.machine(nil)
+	s.layout.Recording = "{device}/{id}.wav"
+	other, _ := s.machine(nil)
+	scope := retention.Scope{Bucket: s.bucket.Name()}
+	if err := db.BeginScan(t.Context(), scope.Bucket, scope.Prefix, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	s.queue(first).WakeScan(t.Context(), scope)
+	s.work(s.queue(other), func(got work.Status) bool { return got.Waiting+got.Running+got.Failing == 0 })
+	if n, err := db.Ranges(t.Context(), scope.Bucket, scope.Prefix); n != 1 || err != nil {
+		t.Errorf("%d stretches are left, %v: it was listed by a worker that takes its keys for something else", n, err)
+	}
 }
 
 // TestWorkersRestInQuietHours: jobs wait until quiet hours are over.
