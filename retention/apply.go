@@ -172,13 +172,13 @@ func (r *Runner) applyBatch(ctx context.Context, run earshot.Run, from int, done
 		return 0, last, err
 	}
 	// From here on there are intents. Whatever happens to ctx, each is to get its outcome.
-	firm := l.under(context.WithoutCancel(ctx))
+	firm := context.WithoutCancel(ctx)
 	published, err := r.o.Log.Publish(firm)
 	if err != nil {
 		return 0, last, fmt.Errorf("nothing was destroyed, since the intents could not be published: %w", err)
 	}
 	intended := slices.DeleteFunc(slices.Clone(claimed), func(a earshot.Action) bool { return a.State != earshot.ActionIntended })
-	failed, err := r.act(ctx, firm, intended, published, sights)
+	failed, err := r.act(ctx, l.under(firm), intended, published, sights)
 	if err != nil {
 		return 0, last, err
 	}

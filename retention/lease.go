@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"earshot/storage"
 	"earshot/storage/catalog"
 )
 
@@ -83,9 +84,11 @@ func (l *lease) valid(now time.Time) bool { return now.UnixNano() < l.until.Load
 
 type leaseKey struct{}
 
-// under makes the lease known to what is done with the context.
+// under makes the lease known to what is done with the context, and to the store's requests, which may wait for
+// their turn.
 func (l *lease) under(ctx context.Context) context.Context {
-	return context.WithValue(ctx, leaseKey{}, l)
+	ctx = context.WithValue(ctx, leaseKey{}, l)
+	return storage.Sure(ctx, func() error { return ours(ctx) })
 }
 
 // ours is an error where the lease that ctx is under is about to end. It is asked right before

@@ -61,11 +61,24 @@ func newPacer(next http.RoundTripper, p Pace) *pacer {
 	return c
 }
 
+type sureKey struct{}
+
+// Sure gives a context under which each request that changes something in the store is sent only where `sure` gives
+// no error: it is asked when the request's turn has come, which at a slow pace may be long after it was decided upon.
+func Sure(ctx context.Context, sure func() error) context.Context {
+	return context.WithValue(ctx, sureKey{}, sure)
+}
+
 // RoundTrip implements http.RoundTripper.
 func (c *pacer) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
 	if err := c.request.Wait(ctx); err != nil {
 		return nil, err
+	}
+	if sure, ok := ctx.Value(sureKey{}).(func() error); ok && req.Method != http.MethodGet && req.Method != http.MethodHead {
+		if err := sure(); err != nil {
+			return nil, err
+		}
 	}
 	if req.Body != nil && c.bytes != nil {
 		req = req.Clone(ctx)

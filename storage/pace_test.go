@@ -1,6 +1,7 @@
 package storage_test
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -121,6 +122,46 @@ func TestOneSlowAnswerSlowsNothing(t *testing.T) {
 	if _, load := asking(t, storage.Pace{}, odd, time.Minute); load.Found != 0 {
 		t.Errorf("%+v", load)
 	}
+}
+
+// TestARequestIsSentOnlyWhereItsSenderIsSure: at two a second the last of ten deletions have their turn when the time
+// in which they may be sent is over.
+func TestARequestIsSentOnlyWhereItsSenderIsSure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sent atomic.Int64
+		p := storage.NewPacer(answering(func(int64) (int, time.Duration) { return http.StatusNoContent, 0 }).transport(&sent), storage.Pace{Requests: 2})
+		errOver := errors.New("over")
+		until := time.Now().Add(1900 * time.Millisecond)
+		ctx := storage.Sure(t.Context(), func() error {
+			if time.Now().After(until) {
+				return errOver
+			}
+			return nil
+		})
+		var refused atomic.Int64
+		var all sync.WaitGroup
+		for range 10 {
+			all.Go(func() {
+				req, _ := http.NewRequestWithContext(ctx, http.MethodDelete, "http://store/bucket/key", nil)
+				resp, err := p.RoundTrip(req)
+				if errors.Is(err, errOver) {
+					refused.Add(1)
+				} else if err == nil {
+					resp.Body.Close()
+				}
+			})
+		}
+		all.Wait()
+		if sent.Load() != 4 || refused.Load() != 6 {
+			t.Errorf("%d were sent and %d refused, want 4 and 6", sent.Load(), refused.Load())
+		}
+		req, _ := http.NewRequestWithContext(ctx, http.MethodHead, "http://store/bucket/key", nil)
+		if resp, err := p.RoundTrip(req); err != nil {
+			t.Errorf("reading changes nothing, and was refused: %v", err)
+		} else {
+			resp.Body.Close()
+		}
+	})
 }
 
 func TestBandwidthIsBounded(t *testing.T) {
