@@ -236,7 +236,7 @@ func TestALogSurvivesACrashAtEveryStep(t *testing.T) {
 	}
 	step := 6
 	if testing.Short() {
-		step = 20
+		step = 40
 	}
 	for landed := range 2 {
 		for i := 1 + landed*step/2; i <= count.Operations(); i += step {

@@ -164,7 +164,7 @@ func TestRealRecordings(t *testing.T) {
 	dir := realData(t)
 	n := 300
 	if testing.Short() {
-		n = 60
+		n = 20
 	}
 	clips := compose(t, dir, n)
 	t.Run("embedded", func(t *testing.T) { testReal(t, newWorld(t, storagetest.Embedded(t), true, false), clips) })

@@ -76,7 +76,11 @@ func simSeeds(t *testing.T) (from, to uint64) {
 // nothing.
 func TestSimulationIsTheSameAgain(t *testing.T) {
 	w := newSimWorld(t)
-	for seed := range uint64(10) {
+	seeds := uint64(10)
+	if testing.Short() {
+		seeds = 2
+	}
+	for seed := range seeds {
 		var first []string
 		for try := range 2 {
 			t.Run(fmt.Sprintf("%d/%d", seed, try), func(t *testing.T) {
