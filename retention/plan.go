@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"earshot"
-	"earshot/storage"
 	"earshot/storage/catalog"
 
 	"golang.org/x/sync/errgroup"
@@ -20,7 +19,7 @@ import (
 type Planned struct {
 	Run earshot.Run `json:"run"`
 	// Unread counts recordings whose facts could not be had; they are left as they are and looked
-	// at again by the next plan.
+	// at again by a later plan.
 	Unread  int `json:"unread"`
 	Deletes int `json:"deletes"`
 	Redacts int `json:"redacts"`
@@ -28,9 +27,6 @@ type Planned struct {
 
 // planBatch is how many due recordings are decided between two transactions.
 const planBatch = 1000
-
-// mostUnread is when a plan is given up, since it is the store that is not well.
-const mostUnread = 200
 
 // planning is one plan in the making.
 type planning struct {
@@ -41,6 +37,8 @@ type planning struct {
 	counts map[string]int // actions in the scope of each policy
 	digest sealer
 	later  bool // the first of two passes, see sessions.go
+	unwell int  // how many could not be read for no reason of their own, and why the last of them
+	last   error
 	// tallies are the counts of each scope, when the plan is closed.
 	tallies map[Scope]map[string]int
 	// What one batch needs, for the next one to use again: these are large.
@@ -195,23 +193,15 @@ func (p *planning) decide(ctx context.Context, batch []catalog.Row) error {
 	if err := p.complete(ctx, results, errs); err != nil {
 		return err
 	}
+	waiting, err := p.unread(ctx, batch, results, errs)
+	if err != nil {
+		return err
+	}
 	foresights := p.foresights[:0]
-	var troubles []catalog.Trouble
-	var waiting []catalog.Foresight
 	var again []earshot.RecordingID
 	var actions []earshot.Action
 	for i, res := range results {
-		if err := errs[i]; err != nil {
-			if p.out.Unread++; p.out.Unread >= mostUnread && p.out.Unread > p.run.Actions {
-				return fmt.Errorf("%d recordings could not be read, the last one: %w (see earshot doctor)", p.out.Unread, err)
-			}
-			if !errors.Is(err, storage.ErrNotFound) && !errors.Is(err, storage.ErrChanged) {
-				p.r.o.Logger.WarnContext(ctx, "recording could not be read", "object", objectHash(batch[i].Recording.ID), "err", err)
-				if f, ok := p.r.waiting(res, err); ok {
-					waiting = append(waiting, f)
-				}
-				troubles = append(troubles, catalog.Trouble{ID: batch[i].Recording.ID, ETag: batch[i].Recording.ETag, Code: "unreadable"})
-			}
+		if errs[i] != nil {
 			continue
 		}
 		f := p.foresight(&batch[i], res)
@@ -220,9 +210,6 @@ func (p *planning) decide(ctx context.Context, batch []catalog.Row) error {
 		}
 		foresights = append(foresights, f)
 	}
-	if err := p.r.o.Catalog.Failed(ctx, p.r.now(), troubles); err != nil {
-		return err
-	}
 	p.foresights = foresights
 	if err := errors.Join(p.r.o.Catalog.Foresee(ctx, foresights), p.r.o.Catalog.PutVoices(ctx, waiting), p.r.o.Catalog.Touch(ctx, again)); err != nil {
 		return err
@@ -230,7 +217,10 @@ func (p *planning) decide(ctx context.Context, batch []catalog.Row) error {
 	if err := p.overlooked(ctx, batch, results, errs); err != nil {
 		return err
 	}
-	return p.r.o.Catalog.Add(ctx, p.run.ID, actions)
+	if err := p.r.o.Catalog.Add(ctx, p.run.ID, actions); err != nil {
+		return err
+	}
+	return p.givenUp()
 }
 
 // foresight is what the catalog is to have of a recording that was decided, or is to be when its session was heard.
