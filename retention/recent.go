@@ -37,15 +37,7 @@ func (r *Runner) ScanRecent(ctx context.Context, within time.Duration, names ...
 	if err != nil {
 		return nil, err
 	}
-	var out []Scanned
-	for _, s := range scopes {
-		got, err := r.scanRecent(ctx, s, dated, within)
-		out = append(out, got)
-		if err != nil {
-			return out, fmt.Errorf("scanning the recent part of bucket %q: %w", s.Bucket, err)
-		}
-	}
-	return out, nil
+	return r.eachScope(ctx, scopes, "scanning the recent part of", func(s Scope) (Scanned, error) { return r.scanRecent(ctx, s, dated, within) })
 }
 
 // Refresh brings the catalog up to date as the options say: by a listing of the recent dates where

@@ -40,7 +40,7 @@ const (
 )
 
 // Scan lists the scopes of the named policies (all, if none is named) into the catalog. A scan
-// that is cut off goes on where it stopped.
+// that is cut off goes on where it stopped. Where a bucket fails and another does not, it is [ErrPartly].
 func (r *Runner) Scan(ctx context.Context, names ...string) ([]Scanned, error) {
 	if err := r.Activate(ctx); err != nil {
 		return nil, err
@@ -49,15 +49,7 @@ func (r *Runner) Scan(ctx context.Context, names ...string) ([]Scanned, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out []Scanned
-	for _, s := range scopes {
-		got, err := r.scan(ctx, s)
-		out = append(out, got)
-		if err != nil {
-			return out, fmt.Errorf("scanning bucket %q: %w", s.Bucket, err)
-		}
-	}
-	return out, nil
+	return r.eachScope(ctx, scopes, "scanning", func(s Scope) (Scanned, error) { return r.scan(ctx, s) })
 }
 
 // scan lists one scope, in stretches that are split as it goes, so that as many lists go side by side

@@ -33,8 +33,9 @@ func newScan(a *app) *cobra.Command {
 	var orphans bool
 	var how scanKind
 	c := command("scan [POLICY...]", "List the recordings in the scopes of policies into the catalog",
-		`A scan that is cut off goes on where it stopped. Nothing in the store is changed. With --orphans companions whose
-recording is not in the catalog are listed too: transcripts that outlived their clips.
+		`A scan that is cut off goes on where it stopped, and a bucket that is away does not keep the others from being scanned.
+Nothing in the store is changed. With --orphans companions whose recording is not in the catalog are listed too: transcripts
+that outlived their clips.
 
 With --recent 2d only the folders of recent days are listed, where the layout has the date in the recordings' keys.
 Nothing is concluded of what is not listed. With --inventory s3://BUCKET/.../manifest.json (or a file) an S3 Inventory report
@@ -79,7 +80,8 @@ scan is refused whole.`, cobra.ArbitraryArgs,
 func newPlan(a *app) *cobra.Command {
 	var noScan bool
 	c := command("plan [POLICY...]", "Decide what is due and seal it as a run, without touching anything",
-		`The buckets are scanned first. The plan is shown with the reason for each recording; earshot show RUN
+		`The buckets are scanned first; of one that cannot be, the plan goes by the last scan, and the command says so and
+exits with 3. The plan is shown with the reason for each recording; earshot show RUN
 shows it again. A plan beyond a policy's limits needs approvals before it can be applied.`, cobra.ArbitraryArgs,
 		func(cmd *cobra.Command, args []string) error {
 			i, err := a.open(cmd.Context())
@@ -90,9 +92,10 @@ shows it again. A plan beyond a policy's limits needs approvals before it can be
 			if err := a.settle(cmd.Context(), i); err != nil {
 				return err
 			}
+			var away error // some bucket: of that the plan goes by what the catalog has
 			if !noScan {
-				if _, err := i.runner.Scan(cmd.Context(), args...); err != nil {
-					return err
+				if _, away = i.runner.Scan(cmd.Context(), args...); away != nil && !errors.Is(away, retention.ErrPartly) {
+					return away
 				}
 			}
 			p, err := i.runner.Plan(cmd.Context(), args...)
@@ -105,10 +108,13 @@ shows it again. A plan beyond a policy's limits needs approvals before it can be
 			if err := a.showRun(cmd.Context(), i, p.Run, 0); err != nil {
 				return err
 			}
-			if p.Unread > 0 {
-				return fmt.Errorf("%w: the facts of %d recording(s) could not be read; they are kept, and looked at again by the next plan", errPartly, p.Unread)
+			if away != nil {
+				away = fmt.Errorf("the plan is made without a new listing of all buckets: %w", away)
 			}
-			return nil
+			if p.Unread > 0 {
+				return errors.Join(away, fmt.Errorf("%w: the facts of %d recording(s) could not be read; they are kept, and looked at again by a later plan", errPartly, p.Unread))
+			}
+			return away
 		})
 	c.Flags().BoolVar(&noScan, "no-scan", false, "plan from what the catalog knows, without listing the buckets")
 	return c
