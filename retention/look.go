@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"earshot"
+	"earshot/storage"
 	"earshot/storage/catalog"
 
 	"golang.org/x/sync/errgroup"
@@ -21,7 +22,8 @@ const lookBatch = 500
 // or in the wrong order do no harm, and a lost one is made up for by the next listing.
 func (r *Runner) Look(ctx context.Context, bucket string, keys []string) (catalog.Observed, error) {
 	var out catalog.Observed
-	keys = r.watched(bucket, keys)
+	keys, odd := r.watched(bucket, keys)
+	r.warnOdd(ctx, bucket, odd)
 	if len(keys) == 0 {
 		return out, nil
 	}
@@ -57,19 +59,22 @@ func (r *Runner) Look(ctx context.Context, bucket string, keys []string) (catalo
 	return out, nil
 }
 
-// watched are the keys that a scan would put into the catalog, each once.
-func (r *Runner) watched(bucket string, keys []string) []string {
+// watched are the keys that a scan would put into the catalog, each once. odd counts those that it would but for their
+// being no text.
+func (r *Runner) watched(bucket string, keys []string) (out []string, odd int) {
 	scopes, err := r.rules.scopes(nil)
 	if err != nil {
-		return nil // no policy: nothing is scanned either
+		return nil, 0 // no policy: nothing is scanned either
 	}
-	var out []string
 	for _, key := range keys {
 		inScope := slices.ContainsFunc(scopes, func(s Scope) bool { return s.Bucket == bucket && strings.HasPrefix(key, s.Prefix) })
-		if inScope && r.layout.isRecording(key) {
+		switch {
+		case inScope && !storage.IsText(key):
+			odd++
+		case inScope && r.layout.isRecording(key):
 			out = append(out, key)
 		}
 	}
 	slices.Sort(out)
-	return slices.Compact(out)
+	return slices.Compact(out), odd
 }

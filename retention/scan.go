@@ -23,6 +23,8 @@ type Scanned struct {
 	// Other objects lie in the scope but are no recordings by the layout: companions, and whatever
 	// else there is. They are left alone.
 	Other int `json:"other"`
+	// Odd is about how many objects were left out and alone, since their keys are no text: see [storage.IsText].
+	Odd int `json:"odd,omitempty"`
 	catalog.Observed
 	Resumed bool `json:"resumed,omitempty"` // a scan that was cut off was taken up again
 	Recent  bool `json:"recent,omitempty"`  // only the folders of recent dates were listed

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"earshot/storage"
 	"earshot/storage/catalog"
 	"earshot/storage/inventory"
 )
@@ -95,6 +96,10 @@ func (r *Runner) scanStaged(ctx context.Context, s Scope, staged *inventory.Stag
 		if !strings.HasPrefix(rec.ID.Key, s.Prefix) {
 			continue
 		}
+		if !storage.IsText(rec.ID.Key) {
+			out.Odd++
+			continue
+		}
 		page.Through = rec.ID.Key
 		if r.layout.isRecording(rec.ID.Key) {
 			page.Recordings = append(page.Recordings, rec)
@@ -108,5 +113,6 @@ func (r *Runner) scanStaged(ctx context.Context, s Scope, staged *inventory.Stag
 		}
 	}
 	page.Last = true
+	r.warnOdd(ctx, s.Bucket, out.Odd)
 	return out, write()
 }

@@ -13,7 +13,10 @@ func (r *Runner) eachScope(ctx context.Context, scopes []Scope, what string, sca
 	var failed error
 	done := 0
 	for _, s := range scopes {
+		before := r.oddKeys(s.Bucket)
 		got, err := scan(s)
+		got.Odd = int(r.oddKeys(s.Bucket) - before)
+		r.warnOdd(ctx, s.Bucket, got.Odd)
 		if err == nil || got.Listed > 0 {
 			out = append(out, got)
 		}
@@ -34,4 +37,21 @@ func (r *Runner) eachScope(ctx context.Context, scopes []Scope, what string, sca
 		failed = fmt.Errorf("%w: %w", ErrPartly, failed)
 	}
 	return out, failed
+}
+
+// oddKeys is how many keys of a bucket listings have left out so far.
+func (r *Runner) oddKeys(bucket string) int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if b := r.buckets[bucket]; b != nil {
+		return b.OddKeys()
+	}
+	return 0
+}
+
+// warnOdd tells of keys that are no text, without them: they may name people.
+func (r *Runner) warnOdd(ctx context.Context, bucket string, n int) {
+	if n > 0 {
+		r.o.Logger.WarnContext(ctx, "keys that are not UTF-8, or have a zero byte, are left alone: rename the objects, or delete them yourself", "bucket", bucket, "keys", n)
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"earshot"
@@ -38,6 +39,7 @@ type Bucket struct {
 	locking    bool
 	// exactUploads: the store lists unfinished uploads of one key at a time only.
 	exactUploads bool
+	odd          atomic.Int64 // see OddKeys
 }
 
 // Name of the bucket.
@@ -52,8 +54,8 @@ func (b *Bucket) Locking() bool { return b.locking }
 // List streams the objects below prefix, in order of key, from the first key after `after`: the
 // current ones, and in a bucket that keeps versions also those that lie hidden behind a delete
 // marker, as the newest version below it. Only what a listing knows is filled in: ID without
-// version, ETag, Size, StoredAt. A listing that breaks is taken up again after the last key; when
-// that fails too the stream ends with the error.
+// version, ETag, Size, StoredAt. Keys that are no text are left out, see [Bucket.OddKeys]. A listing
+// that breaks is taken up again after the last key; when that fails too the stream ends with the error.
 func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[earshot.Recording, error] {
 	return b.list(ctx, prefix, after, b.versioning != Unversioned)
 }
@@ -81,6 +83,10 @@ func (b *Bucket) list(ctx context.Context, prefix, after string, hidden bool) it
 				if strings.HasSuffix(o.Key, "/") && o.Size == 0 {
 					continue // a folder marker, as consoles make them
 				}
+				if !IsText(o.Key) {
+					b.odd.Add(1)
+					continue
+				}
 				rec := b.recording(o)
 				rec.ID.Version = ""
 				if !yield(rec, nil) {
@@ -99,23 +105,6 @@ func (b *Bucket) list(ctx context.Context, prefix, after string, hidden bool) it
 			}
 		}
 	}
-}
-
-// Beyond gives the n-th key (at most 1,000) below the prefix that sorts behind `after`, whatever is
-// stored under it; empty where there are not that many. It is one request.
-func (b *Bucket) Beyond(ctx context.Context, prefix, after string, n int) (string, error) {
-	noOwner := false
-	opts := minio.ListObjectsOptions{Prefix: prefix, Recursive: true, StartAfter: after, FetchOwner: &noOwner, MaxKeys: n}
-	seen := 0
-	for o := range b.core.ListObjectsIter(ctx, b.name, opts) {
-		if o.Err != nil {
-			return "", fmt.Errorf("listing bucket %q: %w", b.name, classify(o.Err))
-		}
-		if seen++; seen == n {
-			return o.Key, nil
-		}
-	}
-	return "", ctx.Err()
 }
 
 func (b *Bucket) recording(o minio.ObjectInfo) earshot.Recording {

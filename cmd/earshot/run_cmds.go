@@ -58,6 +58,9 @@ scan is refused whole.`, cobra.ArbitraryArgs,
 				if err := a.emit(s, func(w io.Writer) {
 					fmt.Fprintf(w, "s3://%s/%s: %d recordings (%d new, %d changed, %d gone), %d other objects left alone\n",
 						s.Scope.Bucket, s.Scope.Prefix, s.Listed, s.New, s.Changed, s.Gone, s.Other)
+					if s.Odd > 0 {
+						fmt.Fprintf(w, "    %d objects have keys that are not UTF-8 or have a zero byte: rename them, or delete them yourself\n", s.Odd)
+					}
 				}); err != nil {
 					return err
 				}

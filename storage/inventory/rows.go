@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/deprecated"
@@ -36,6 +37,8 @@ func (r *row) check(bucket, source string) error {
 		return errors.New("it is of another bucket")
 	case r.key == "" || len(r.key) > maxKey:
 		return errors.New("its key is empty, or longer than any")
+	case !utf8.ValidString(r.etag) || strings.ContainsRune(r.etag, 0):
+		return errors.New("its ETag is no text")
 	}
 	return nil
 }
