@@ -3,9 +3,11 @@ package inventory_test
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -139,5 +141,35 @@ func TestDamagedParquetComesToAnEnd(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	if n := (after.TotalAlloc - before.TotalAlloc) / files; n > 4<<20 {
 		t.Errorf("%d bytes were allocated for each file of %d bytes", n, len(seed))
+	}
+}
+
+// TestRowsOverSeveralLinesAreRefused where they begin, however far they go: for little memory.
+func TestRowsOverSeveralLinesAreRefused(t *testing.T) {
+	endless := "\"voice\",\"" + strings.Repeat(strings.Repeat("x", 999)+"\n", 64<<10)
+	for name, c := range map[string]struct{ text, want string }{
+		"short":     {"\"voice\",\"a\"\n\"voice\",\"b\nc\"\n", "row 2: a line ends within quotes"},
+		"endless":   {endless, "row 1: a line ends within quotes"},
+		"behind":    {strings.Repeat("\"voice\",\"a\"\n", 9999) + endless, "row 10000: a line ends within quotes"},
+		"unquoted":  {"voice,a\nvoice,b\"\nvoice,c\n", "row 2: "},
+		"longer":    {"voice,a\nvoice," + strings.Repeat("x", 1<<20), "row 2: the line is longer than any"},
+		"quotesToo": {"\"voice\",\"a\"\"b\"\n", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newReport("CSV", "Bucket, Key").add(zipped(c.text))
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			s, err := r.stage(t)
+			runtime.ReadMemStats(&after)
+			if err == nil {
+				s.Close()
+			}
+			if c.want == "" && err != nil || c.want != "" && (!errors.Is(err, inventory.ErrDamaged) || !strings.Contains(fmt.Sprint(err), c.want)) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+			if n := after.TotalAlloc - before.TotalAlloc; n > 8<<20 {
+				t.Errorf("%d bytes were allocated", n)
+			}
+		})
 	}
 }

@@ -126,11 +126,12 @@ func csvRow(fields []string, at places, source string) (row, error) {
 	return rec, rec.check(get(at.bucket), source)
 }
 
-// bounded fails where a line is longer than any can be, so that a file without line ends does not fill
-// the memory.
+// bounded fails where a row is longer than any can be, so that a file without line ends, or with line ends
+// within quotes, does not fill the memory. It gives what stands before, so that the error comes with its row.
 type bounded struct {
-	r    *bufio.Reader
-	line int
+	r      *bufio.Reader
+	line   int
+	quoted bool // a quote within quotes is written twice, and ends and begins them
 }
 
 func (b *bounded) Read(p []byte) (int, error) {
@@ -138,12 +139,18 @@ func (b *bounded) Read(p []byte) (int, error) {
 		p = p[:maxLine/2]
 	}
 	n, err := b.r.Read(p)
-	for _, c := range p[:n] {
-		if b.line++; c == '\n' {
+	for i, c := range p[:n] {
+		b.line++
+		switch {
+		case c == '"':
+			b.quoted = !b.quoted
+		case c == '\n' && b.quoted:
+			return i, errors.New("a line ends within quotes, as in no inventory")
+		case c == '\n':
 			b.line = 0
 		}
 		if b.line > maxLine {
-			return 0, errors.New("the line is longer than any")
+			return i, errors.New("the line is longer than any")
 		}
 	}
 	return n, err
