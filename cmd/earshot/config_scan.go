@@ -22,7 +22,7 @@ type ScanConfig struct {
 	Recent string `yaml:"recent"`
 	Full   string `yaml:"full"`
 	// WebhookTokenFile holds the secret of those who may send events to POST /events of earshot serve, as
-	// S3 and MinIO write them; or $EARSHOT_WEBHOOK_TOKEN. Without one nobody may.
+	// S3 and MinIO write them; or $EARSHOT_WEBHOOK_TOKEN, but for a tenant. Without one nobody may.
 	WebhookTokenFile string `yaml:"webhook_token_file"`
 
 	recent, full time.Duration
@@ -56,8 +56,13 @@ func (c *ScanConfig) check(dir string) error {
 // leastToken is how long the webhook's secret must be: it keeps strangers from having us ask the store.
 const leastToken = 16
 
-func (c *ScanConfig) token() (string, error) {
-	token := os.Getenv("EARSHOT_WEBHOOK_TOKEN")
+// token reads the webhook's secret. A tenant's comes from its own file only: with one in an environment that all
+// share, the senders of one tenant could send events to the others.
+func (c *ScanConfig) token(ofMany bool) (string, error) {
+	token := ""
+	if !ofMany {
+		token = os.Getenv("EARSHOT_WEBHOOK_TOKEN")
+	}
 	if token == "" && c.WebhookTokenFile != "" {
 		text, err := os.ReadFile(c.WebhookTokenFile)
 		if err != nil {
@@ -75,7 +80,7 @@ func (c *ScanConfig) token() (string, error) {
 
 // events follows what the store tells, until stop is called.
 func (a *app) events(ctx context.Context, i *installation, runner *retention.Runner) (inbox *notify.Inbox, stop func(), err error) {
-	token, err := i.cfg.Scan.token()
+	token, err := i.cfg.Scan.token(i.cfg.ofMany)
 	if err != nil {
 		return nil, nil, err
 	}

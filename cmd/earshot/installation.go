@@ -89,11 +89,14 @@ func (a *app) connectTo(ctx context.Context, c *Config) (*installation, error) {
 	return i, nil
 }
 
-// credentials come from the environment or from files, never from flags.
+// credentials come from the environment or from files, never from flags. A tenant's come from files only, since all
+// share the environment: another's keys may reach another's recordings.
 func (c *Config) credentials() (access, secret string, err error) {
 	access, secret = envOr("EARSHOT_ACCESS_KEY", c.Store.AccessKey), os.Getenv("EARSHOT_SECRET_KEY")
-	if c.ofMany && c.Store.SecretKeyFile != "" {
-		access, secret = c.Store.AccessKey, ""
+	if c.ofMany {
+		if access, secret = c.Store.AccessKey, ""; c.Store.SecretKeyFile == "" || access == "" && c.Store.AccessKeyFile == "" {
+			return "", "", errors.New("store credentials are missing: give a tenant's own as store.access_key (or access_key_file) and store.secret_key_file; $EARSHOT_ACCESS_KEY and $EARSHOT_SECRET_KEY are not used for tenants, which all share the environment")
+		}
 	}
 	for _, f := range []struct {
 		path string
