@@ -49,6 +49,7 @@ type world struct {
 	eventLogs []retention.LogLayout
 	ear       retention.Ear
 	session   time.Duration
+	together  bool // several processes share the catalog
 	renew     func() (retention.Ear, error)
 }
 
@@ -182,7 +183,7 @@ func etagOf(b []byte) string { sum := md5.Sum(b); return hex.EncodeToString(sum[
 func (w *world) start(script *fault.Script) (*process, error) {
 	w.tb.Helper()
 	p := &process{w: w}
-	opts := catalog.Options{Path: w.db()}
+	opts := catalog.Options{Path: w.db(), Together: w.together}
 	if script != nil {
 		opts.Wrap = func(c driver.Connector) driver.Connector { return fault.Connector(c, script) }
 	}

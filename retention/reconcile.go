@@ -57,8 +57,24 @@ var ErrVanished = errors.New("objects have vanished or changed without an entry 
 // published log says was done since. What vanished without an entry is named, and that is itself an
 // entry. A log proves that nothing was taken out of it; only this shows what never got into it.
 //
-// dir keeps the bucket's last inventory. It names keys, so that it belongs with the catalog.
+// dir keeps the bucket's last inventory. It names keys, so that it belongs with the catalog. Where several machines
+// share that, one of them has the inventories: for the others it is [ErrElsewhere], with when the last was taken.
 func (r *Runner) Reconcile(ctx context.Context, bucket, dir string) (Reconciled, error) {
+	if !r.o.Catalog.Shared() {
+		return r.reconcile(ctx, bucket, dir)
+	}
+	release, err := r.o.Catalog.Exclusive("reconcile")
+	if err != nil {
+		return Reconciled{}, err
+	}
+	defer release()
+	if since, err := r.mayCompare(ctx, bucket, dir); err != nil {
+		return Reconciled{Inventory: Inventory{Bucket: bucket, TakenAt: since}}, err
+	}
+	return r.reconcile(ctx, bucket, dir)
+}
+
+func (r *Runner) reconcile(ctx context.Context, bucket, dir string) (Reconciled, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return Reconciled{}, fmt.Errorf("making the folder of inventories: %w", err)
 	}
@@ -105,7 +121,7 @@ func (r *Runner) Reconcile(ctx context.Context, bucket, dir string) (Reconciled,
 	if err != nil {
 		return out, err
 	}
-	if err := errors.Join(os.Rename(fresh, lines), replaceWhole(head, append(text, '\n'))); err != nil {
+	if err := errors.Join(os.Rename(fresh, lines), replaceWhole(head, append(text, '\n')), r.kept(ctx, out.Inventory, dir)); err != nil {
 		return out, fmt.Errorf("keeping the inventory: %w", err)
 	}
 	_ = os.Remove(before) // it is of no use any more, and does no harm

@@ -259,7 +259,7 @@ func (r *Runner) scrub(ctx context.Context, subject earshot.SubjectID) error {
 			if err == nil && had {
 				_, err = r.Reconcile(ctx, bucket, r.o.Inventory)
 			}
-			if err != nil && !errors.Is(err, ErrVanished) && !errors.Is(err, fs.ErrNotExist) {
+			if err != nil && !errors.Is(err, ErrVanished) && !errors.Is(err, ErrElsewhere) && !errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("taking an inventory without the person: %w", err)
 			}
 		}

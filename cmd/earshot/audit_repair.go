@@ -127,11 +127,15 @@ func newAuditRotate(a *app) *cobra.Command {
 }
 
 func newAuditReconcile(a *app) *cobra.Command {
-	return command("reconcile [BUCKET...]", "Find what vanished from the store without an entry in the log",
+	var takeOver bool
+	c := command("reconcile [BUCKET...]", "Find what vanished from the store without an entry in the log",
 		`Lists every version of every object in the buckets of the policies (or those named), compares that with the last
 time, with what scans have seen since, and with what the published log says was done. What is gone, changed or hidden
 without an entry is named, and is itself an entry; so is a list of the last inventory that is not the one which the log
-names. The exit status is 5 then. earshot serve does it every night.`, cobra.ArbitraryArgs,
+names. The exit status is 5 then. earshot serve does it every night.
+
+Where several machines share a catalog, the one that took the last inventory takes the next: its list lies there. If that
+machine is no more, --take-over begins anew on this one, and the log says that the last inventory is lost.`, cobra.ArbitraryArgs,
 		func(cmd *cobra.Command, args []string) error {
 			i, err := a.open(cmd.Context())
 			if err != nil {
@@ -144,6 +148,11 @@ names. The exit status is 5 then. earshot serve does it every night.`, cobra.Arb
 			var faults int64
 			lost := 0
 			for _, bucket := range args {
+				if takeOver {
+					if err := i.runner.TakeOver(cmd.Context(), bucket, i.cfg.Inventory); err != nil {
+						return err
+					}
+				}
 				got, err := i.runner.Reconcile(cmd.Context(), bucket, i.cfg.Inventory)
 				if err != nil && !errors.Is(err, retention.ErrVanished) {
 					return err
@@ -163,6 +172,8 @@ names. The exit status is 5 then. earshot serve does it every night.`, cobra.Arb
 			}
 			return nil
 		})
+	c.Flags().BoolVar(&takeOver, "take-over", false, "take the inventories over from another machine that is no more")
+	return c
 }
 
 func printReconciled(w io.Writer, bucket string, got retention.Reconciled) {

@@ -156,7 +156,7 @@ func (a *app) roll(ctx context.Context, i *installation, next catalog.Shard) (vk
 // inventories reconciles every bucket of the policies. What is found amiss is said, and does not stop.
 func (a *app) inventories(ctx context.Context, i *installation) error {
 	for _, bucket := range i.runner.Buckets() {
-		if _, err := i.runner.Reconcile(ctx, bucket, i.cfg.Inventory); errors.Is(err, retention.ErrVanished) {
+		if _, err := i.runner.Reconcile(ctx, bucket, i.cfg.Inventory); errors.Is(err, retention.ErrVanished) || errors.Is(err, retention.ErrElsewhere) {
 			a.say("earshot: %s", oneLine(err))
 		} else if err != nil {
 			return err

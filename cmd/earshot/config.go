@@ -34,7 +34,8 @@ type Config struct {
 	// Verifier holds credentials of its own for `earshot audit confirm`, which looks at what those that
 	// act claim. Only its keys are read.
 	Verifier StoreConfig `yaml:"verifier"`
-	// Inventory is the folder of the lists of what the store held last; default inventory.
+	// Inventory is the folder of the lists of what the store held last; default inventory. Where several
+	// machines share a catalog, the one that took the last inventory takes the next.
 	Inventory string       `yaml:"inventory"`
 	Spool     string       `yaml:"spool"`   // folder for sound under redaction; default the system's
 	Workers   int          `yaml:"workers"` // recordings handled at once; default four for each core, at least 8

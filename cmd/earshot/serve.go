@@ -13,7 +13,6 @@ import (
 
 	"earshot"
 	"earshot/audit"
-	"earshot/retention"
 	"earshot/retention/notify"
 	"earshot/retention/schedule"
 
@@ -96,7 +95,11 @@ func (a *app) serveOne(ctx context.Context, i *installation, up func(*served)) e
 	watch := &watching{i: i}
 	o := schedule.Options{Runner: runner, Catalog: i.db, Policies: i.policies, Logger: a.logger(), Quiet: i.cfg.Store.Pace.quiet}
 	if i.cfg.Reconcile != "never" {
-		o.Chores = []schedule.Chore{{Name: "reconcile", Spec: i.cfg.Reconcile, Run: func(ctx context.Context) (string, error) { return watch.reconcile(ctx, runner) }}}
+		name, err := i.reconcileChore()
+		if err != nil {
+			return err
+		}
+		o.Chores = []schedule.Chore{{Name: name, Spec: i.cfg.Reconcile, Run: func(ctx context.Context) (string, error) { return watch.reconcile(ctx, runner) }}}
 	}
 	s, err := schedule.New(o)
 	if err != nil {
@@ -216,19 +219,4 @@ func (i *installation) renew(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// reconcile compares every bucket of the policies with its last inventory.
-func (w *watching) reconcile(ctx context.Context, r *retention.Runner) (string, error) {
-	errs := []error{w.i.renew(ctx)}
-	var sum retention.Reconciled
-	for _, bucket := range r.Buckets() {
-		got, err := r.Reconcile(ctx, bucket, w.i.cfg.Inventory)
-		errs = append(errs, err)
-		sum.Appeared, sum.Explained, sum.Vanished = sum.Appeared+got.Appeared, sum.Explained+got.Explained, sum.Vanished+got.Vanished
-		sum.Changed, sum.Hidden = sum.Changed+got.Changed, sum.Hidden+got.Hidden
-	}
-	w.vanished.Store(sum.Faults())
-	w.last.Store(time.Now().Unix())
-	return fmt.Sprintf("%d appeared, %d went as the log says, %d vanished without an entry, %d changed, %d hidden", sum.Appeared, sum.Explained, sum.Vanished, sum.Changed, sum.Hidden), errors.Join(errs...)
 }

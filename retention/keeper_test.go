@@ -1,0 +1,66 @@
+package retention_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"earshot/retention"
+	"earshot/storage/storagetest"
+)
+
+// TestInventoriesStayOnOneMachine: what another machine has is not lost, and what this one had is.
+func TestInventoriesStayOnOneMachine(t *testing.T) {
+	w := newWorld(t, storagetest.Embedded(t), true, false)
+	w.together = true
+	w.record("s1", "a", 5, 300)
+	p := w.mustStart()
+	defer p.stop()
+	dir := func(machine string) string { return filepath.Join(w.dir, machine) }
+	reconcile := func(machine string) (retention.Reconciled, error) {
+		t.Helper()
+		w.now = w.now.Add(time.Second)
+		return p.runner.Reconcile(t.Context(), w.name, dir(machine))
+	}
+	first, err := reconcile("a")
+	if err != nil || !first.First {
+		t.Fatalf("the first: %+v, %v", first, err)
+	}
+	said := w.verified().Entries
+	got, err := reconcile("b")
+	if !errors.Is(err, retention.ErrElsewhere) || got.Lost || !got.Inventory.TakenAt.Equal(first.Inventory.TakenAt) {
+		t.Errorf("on another machine: %+v, %v; want that the first has it", got, err)
+	}
+	if n := w.verified().Entries; n != said {
+		t.Errorf("the log has %d entries of that", n-said)
+	}
+	if got, err := reconcile("a"); err != nil || got.First || got.Lost || got.Faults() != 0 {
+		t.Errorf("on the machine that has it: %+v, %v", got, err)
+	}
+	// A folder that moved with what was in it is as good.
+	if err := os.Rename(dir("a"), dir("c")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := reconcile("c"); err != nil || got.First || got.Lost {
+		t.Errorf("where the folder went: %+v, %v", got, err)
+	}
+	// A machine that is no more is made up for by hand, and the log says what that means.
+	if err := p.runner.TakeOver(t.Context(), w.name, dir("d")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := reconcile("d"); !errors.Is(err, retention.ErrVanished) || !got.Lost {
+		t.Errorf("taken over: %+v, %v; want it lost", got, err)
+	}
+	if got, err := reconcile("d"); err != nil || got.Lost {
+		t.Errorf("after that: %+v, %v", got, err)
+	}
+	// On the machine itself a list that is not there is lost.
+	if err := os.RemoveAll(dir("d")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := reconcile("d"); !errors.Is(err, retention.ErrVanished) || !got.Lost {
+		t.Errorf("without its list: %+v, %v; want it lost", got, err)
+	}
+}
