@@ -89,7 +89,7 @@ func (a *app) events(ctx context.Context, i *installation, runner *retention.Run
 		Look: runner.Look, Token: token, Logger: a.logger(),
 		Known: func(bucket string) bool { return slices.Contains(buckets, bucket) },
 	})
-	// What senders wait for is still followed while the server shuts down.
+	// It goes on while runs come to their end; who still waits when it stops is told to send again.
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
 	go func() {

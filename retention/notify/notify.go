@@ -47,10 +47,14 @@ type Inbox struct {
 	parcels chan parcel
 	looked  atomic.Int64
 	missed  atomic.Int64
+	stopped chan struct{} // closed when Run is over
 }
 
 // errFull: more hints wait than we take. The sender tries again later, or the listing finds them.
 var errFull = errors.New("too many events wait")
+
+// errStopped: nobody follows hints any more.
+var errStopped = errors.New("events are no longer followed")
 
 // How hints are collected: for so long, up to so many, while so many senders wait.
 const (
@@ -64,7 +68,7 @@ func New(o Options) *Inbox {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Inbox{o: o, parcels: make(chan parcel, waitMost)}
+	return &Inbox{o: o, parcels: make(chan parcel, waitMost), stopped: make(chan struct{})}
 }
 
 // Looked is how many keys were looked at because of hints, and Missed how many could not be.
@@ -73,7 +77,7 @@ func (i *Inbox) Looked() int64 { return i.looked.Load() }
 // Missed is how many hints could not be followed; the next listing makes up for them.
 func (i *Inbox) Missed() int64 { return i.missed.Load() }
 
-// Put hands in hints and waits until they have been followed.
+// Put hands in hints and waits until they have been followed, or Run is over.
 func (i *Inbox) Put(ctx context.Context, hints []Hint) error {
 	p := parcel{hints: hints, done: make(chan error, 1)}
 	select {
@@ -87,11 +91,20 @@ func (i *Inbox) Put(ctx context.Context, hints []Hint) error {
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-i.stopped:
+	}
+	select {
+	case err := <-p.done: // they were the last
+		return err
+	default:
+		i.missed.Add(int64(len(hints)))
+		return errStopped
 	}
 }
 
-// Run follows hints until ctx ends. One at a time: looks at one key never overtake one another.
+// Run follows hints until ctx ends, once. One at a time: looks at one key never overtake one another.
 func (i *Inbox) Run(ctx context.Context) {
+	defer close(i.stopped)
 	for {
 		select {
 		case <-ctx.Done():

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"earshot/retention/notify"
 	"earshot/storage/catalog"
@@ -131,6 +132,44 @@ func TestManySendersShareALook(t *testing.T) {
 	running.Wait()
 	if len(l.seen()) != 100 || calls > 10 || i.Looked() != 100 {
 		t.Errorf("%d keys in %d looks, %d counted", len(l.seen()), calls, i.Looked())
+	}
+}
+
+// TestWhoWaitsWhenItStopsIsToSendAgain: at once, whether the hints were being looked at, waited, or came later.
+func TestWhoWaitsWhenItStopsIsToSendAgain(t *testing.T) {
+	looking := make(chan struct{}, 1)
+	i := notify.New(notify.Options{Token: token, Known: func(string) bool { return true }, Look: func(ctx context.Context, _ string, _ []string) (catalog.Observed, error) {
+		looking <- struct{}{}
+		<-ctx.Done()
+		return catalog.Observed{}, ctx.Err()
+	}})
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { i.Run(ctx) })
+	answers := make(chan int, 3)
+	send := func(key string) {
+		req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/events", strings.NewReader(`{"Records":[`+record("s3:ObjectCreated:Put", "voice", key)+`]}`))
+		req.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		i.Handler().ServeHTTP(w, req)
+		answers <- w.Code
+	}
+	go send("looked-at")
+	<-looking
+	go send("waiting")
+	time.Sleep(50 * time.Millisecond)
+	stop()
+	running.Wait()
+	go send("late")
+	for range 3 {
+		select {
+		case code := <-answers:
+			if code != http.StatusServiceUnavailable {
+				t.Errorf("a sender was answered %d, want 503", code)
+			}
+		case <-time.After(5 * time.Second):
+			t.Fatal("a sender is not answered")
+		}
 	}
 }
 
