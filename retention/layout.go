@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"earshot"
+	"earshot/storage"
 )
 
 // Layout tells which object is what: how a key is read, where companions lie, and which metadata
@@ -292,15 +293,17 @@ func (l *layout) describeHead(r *earshot.Recording, metadata, tags map[string]st
 		delete(all, name)
 		return v
 	}
-	for name, to := range map[string]*string{l.meta.Device: &r.Device, l.meta.Locale: &r.Locale, l.meta.Source: &r.Source} {
-		if v := take(name); v != "" {
+	var err error
+	subject := string(r.Subject)
+	for name, to := range map[string]*string{l.meta.Device: &r.Device, l.meta.Locale: &r.Locale, l.meta.Source: &r.Source, l.meta.Subject: &subject} {
+		switch v := take(name); {
+		case v != "" && !storage.IsText(v): // no hold or request could name it, and no catalog hold it
+			err = errors.New("the object's metadata is not in UTF-8")
+		case v != "":
 			*to = v
 		}
 	}
-	if v := take(l.meta.Subject); v != "" {
-		r.Subject = earshot.SubjectID(v)
-	}
-	var err error
+	r.Subject = earshot.SubjectID(subject)
 	if v := take(l.meta.Captured); v != "" {
 		t, parseErr := time.Parse(time.RFC3339Nano, v)
 		if parseErr != nil {

@@ -13,9 +13,10 @@ import (
 	"earshot/retention"
 	"earshot/storage"
 	"earshot/storage/catalog"
+	"earshot/storage/storagetest"
 )
 
-// oddly names some objects in listings as clients cannot.
+// oddly names some objects in listings as clients cannot, and has such metadata.
 type oddly struct{ next http.RoundTripper }
 
 func oddName(text string) string {
@@ -24,6 +25,13 @@ func oddName(text string) string {
 
 func (o oddly) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := o.next.RoundTrip(req)
+	if err == nil && req.Method == http.MethodHead {
+		for _, values := range resp.Header {
+			for i, v := range values {
+				values[i] = strings.ReplaceAll(v, "no-utf8", "J\xf6rg")
+			}
+		}
+	}
 	if q := req.URL.Query(); err != nil || req.Method != http.MethodGet || !q.Has("list-type") && !q.Has("versions") {
 		return resp, err
 	}
@@ -101,4 +109,30 @@ func (r *report) rename(tb testing.TB) {
 	_ = again.Close()
 	r.text = b.Bytes()
 	r.m.Files[0].Size, r.m.Files[0].MD5 = int64(b.Len()), md5.Sum(r.text)
+}
+
+// TestMetadataThatIsNoTextKeepsARecording: nobody can tell whose it is, and no hold could name its device.
+func TestMetadataThatIsNoTextKeepsARecording(t *testing.T) {
+	for _, name := range []string{"subject", "device", "locale", "source"} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, storagetest.Embedded(t), true, false)
+			w.flat = true
+			for id, value := range map[string]string{"odd": "no-utf8", "even": "somebody"} {
+				meta := w.ago(400)
+				meta[name] = value
+				w.put("clips/"+id+".wav", clip(10), meta)
+			}
+			w.o.Transport = oddly{storage.NewTransport()}
+			p := w.mustStart()
+			defer p.stop()
+			planned, err := p.plan(t.Context())
+			if err != nil || planned.Deletes != 1 || planned.Run.ForReview != 1 {
+				t.Errorf("%+v, %v; want one deleted and one for review", planned, err)
+			}
+			row := p.row("clips/odd.wav")
+			if row.Rule != "fault" || !strings.Contains(row.Reason, "UTF-8") || row.Recording.Subject != "" || row.Recording.Device != "" {
+				t.Errorf("got %+v", row)
+			}
+		})
+	}
 }
