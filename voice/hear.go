@@ -134,9 +134,12 @@ func (l *Listener) Hear(ctx context.Context, pcm []float32) (Heard, error) {
 	return h, nil
 }
 
-// Version names the networks, the thresholds and the operator's own words.
+// reckoning counts up when what is made of the networks' answers changes, so that recordings are heard again.
+const reckoning = ".1"
+
+// Version names the networks, the thresholds, what is made of them, and the operator's own words.
 func (l *Listener) Version() string {
-	v := l.tuning.Version
+	v := l.tuning.Version + reckoning
 	for _, w := range l.own {
 		v += "+" + w.Version()
 	}

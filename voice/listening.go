@@ -1,6 +1,7 @@
 package voice
 
 import (
+	"slices"
 	"time"
 
 	"earshot"
@@ -36,7 +37,7 @@ func (h Heard) Listenings(at time.Time, r Reading) []earshot.Listening {
 		speech.Score = 1
 	}
 	out := []earshot.Listening{wakes, speech}
-	if !h.Voice.Known && len(h.Speech) > 0 {
+	if !h.Voice.Known && len(h.Speech) > 0 || h.spokenUnheard() {
 		return out
 	}
 	child := earshot.Listening{Kind: earshot.KindChild, Detector: h.Version, At: at, Score: h.Voice.Probability}
@@ -51,4 +52,12 @@ func (h Heard) Listenings(at time.Time, r Reading) []earshot.Listening {
 		}
 	}
 	return append(out, child)
+}
+
+// spokenUnheard tells that somebody spoke a wake word where no speech is heard, so that nobody can have judged
+// that voice.
+func (h Heard) spokenUnheard() bool {
+	return slices.ContainsFunc(h.Wakes, func(w Wake) bool {
+		return w.Verdict == Found && !h.Speech.Overlaps(w.Span.Start, w.Span.End)
+	})
 }

@@ -58,7 +58,8 @@ func TestTheVersionNamesNetworksAndThresholds(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.Write(regexp.MustCompile(`"version":"[^"]*"`).ReplaceAll([]byte(strings.TrimSpace(string(text))), []byte(`"version":""`)))
-	if got, want := listener(t).Version(), "earshot-voice/2-"+hex.EncodeToString(h.Sum(nil)[:4]); got != want {
+	want := "earshot-voice/2-" + hex.EncodeToString(h.Sum(nil)[:4]) + "." // and a number of what is made of them
+	if got := listener(t).Version(); !strings.HasPrefix(got, want) {
 		t.Errorf("version %s, of the files %s: run make tune-voice", got, want)
 	}
 }

@@ -131,7 +131,7 @@ func (x *inspection) hearVoices(h voice.Heard) {
 	switch {
 	case h.Voice.Known:
 		x.Child.Verdict, x.Child.Evidential, x.Child.Probability = string(h.Voice.Protective), string(h.Voice.Evidential), &h.Voice.Probability
-	case len(h.Speech) == 0:
+	case len(h.Speech) == 0 && len(h.Wakes) == 0:
 		x.Child.Why = "nobody speaks"
 	default:
 		x.Child.Why = "too little voice to judge"
