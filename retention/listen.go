@@ -260,7 +260,7 @@ func (r *Runner) written(ctx context.Context, b *storage.Bucket, k *catalog.Know
 // join makes one listening of what was written about the recording and what was heard in it: words
 // that overlap become one, as wide as both, so that erasing it erases the word wherever it is; and
 // where one knows of a word that the other does not, that is said. What was written as a moment gives way
-// to the places that are heard around it.
+// to the places that are heard around it; what is heard as a moment takes nothing from what was written.
 func join(written, heard earshot.Listening) earshot.Listening {
 	out := written
 	out.Detector = written.Detector + "+" + heard.Detector
@@ -275,9 +275,11 @@ func join(written, heard earshot.Listening) earshot.Listening {
 		for i := range written.Findings {
 			w := &out.Findings[i]
 			if h.Span.Start < w.Span.End && w.Span.Start < h.Span.End {
-				if written.Loose && out.Loose {
+				switch {
+				case written.Loose && out.Loose && !heard.Loose:
 					w.Span, out.Loose = h.Span, false
-				} else {
+				case heard.Loose && h.Span.Start <= w.Span.Start && w.Span.End <= h.Span.End: // a window round it
+				default:
 					w.Span = earshot.Span{Start: min(w.Span.Start, h.Span.Start), End: max(w.Span.End, h.Span.End)}
 				}
 				met = true
@@ -285,6 +287,7 @@ func join(written, heard earshot.Listening) earshot.Listening {
 		}
 		if !met {
 			out.Findings = append(out.Findings, h)
+			out.Loose = out.Loose || heard.Loose
 		} else {
 			agreed++
 		}

@@ -67,6 +67,12 @@ func wakeAt(from, to time.Duration) earshot.Listening {
 	return earshot.Listening{Kind: earshot.KindWake, Detector: "x", Score: 1, Findings: []earshot.Finding{{Kind: earshot.KindWake, Span: earshot.Span{Start: from, End: to}, Score: 0.9, Word: "alexa"}}}
 }
 
+func looseWake(from, to time.Duration) earshot.Listening {
+	l := wakeAt(from, to)
+	l.Loose = true
+	return l
+}
+
 func TestARecordingIsHeardOncePerVersion(t *testing.T) {
 	e := &someEar{version: "1", facts: []earshot.Listening{{Kind: earshot.KindWake}, {Kind: earshot.KindChild, Score: 0.1}, {Kind: earshot.KindSpeech}}}
 	_, p := listening(t, e, false)
@@ -190,6 +196,7 @@ func TestWhatIsWrittenAndWhatIsHeardAreBothErased(t *testing.T) {
 		disagree string
 		end      time.Duration // of what is erased
 	}{
+		"aWindowRoundIt": {looseWake(0, 2700*time.Millisecond), "", 300 * time.Millisecond},
 		"overlapping":    {wakeAt(250*time.Millisecond, 400*time.Millisecond), "", 250 * time.Millisecond},
 		"heardNowhere":   {earshot.Listening{Kind: earshot.KindWake}, "where none is heard", 300 * time.Millisecond},
 		"heardElsewhere": {wakeAt(10*time.Millisecond, 60*time.Millisecond), "where none is heard", 10 * time.Millisecond},

@@ -33,6 +33,10 @@ type Wake struct {
 	Erase   earshot.Span `json:"erase"` // where it may be: what redaction has to take out
 	Score   float64      `json:"score"` // 0 to 1, no probability
 	Verdict Verdict      `json:"verdict"`
+	// Loose says that the spans are where the word may be, wider than it is: an engine told only that it was
+	// sure of it, and at most at which Moment (0 if it did not).
+	Loose  bool          `json:"loose,omitempty"`
+	Moment time.Duration `json:"-"`
 }
 
 // Segment is a stretch of speech, of at most 3 s, with the judgement on its voice alone.

@@ -30,6 +30,7 @@ func (h Heard) Listenings(at time.Time, r Reading) []earshot.Listening {
 		}
 		wakes.Findings = append(wakes.Findings, earshot.Finding{Kind: earshot.KindWake, Span: span, Score: w.Score, Word: w.Word})
 		wakes.Score = max(wakes.Score, w.Score)
+		wakes.Loose = wakes.Loose || w.Loose
 	}
 	speech := earshot.Listening{Kind: earshot.KindSpeech, Detector: h.Version, At: at, CommandEnd: h.CommandEnd}
 	for _, s := range h.Speech {

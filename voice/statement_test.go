@@ -141,27 +141,6 @@ func TestStatements(t *testing.T) {
 	}
 }
 
-// Another engine's word confirms ours, or stands by itself.
-func TestJoinConfirmsOrAdds(t *testing.T) {
-	span := func(a, b int) earshot.Span {
-		return earshot.Span{Start: time.Duration(a) * ms, End: time.Duration(b) * ms}
-	}
-	ours := voice.Wake{Word: "alexa", Span: span(1000, 1600), Erase: span(900, 1700), Score: 0.3, Verdict: voice.Uncertain}
-	h := voice.Heard{Length: 10 * time.Second, Wakes: []voice.Wake{ours}}
-	h.Join([]voice.Wake{
-		{Word: "alexa", Span: span(0, 2700), Score: 1, Verdict: voice.Found},
-		{Word: "alexa", Span: span(850, 1550), Score: 0.5, Verdict: voice.Found},
-		{Word: "alexa", Span: span(300, 800), Score: 1, Verdict: voice.Found},
-		{Word: "none", Span: span(5, 5)},
-	})
-	confirmed := ours
-	confirmed.Verdict, confirmed.Score, confirmed.Erase = voice.Found, 1, span(850, 1700)
-	want := []voice.Wake{{Word: "alexa", Span: span(300, 800), Erase: span(300, 800), Score: 1, Verdict: voice.Found}, confirmed}
-	if diff := cmp.Diff(want, h.Wakes); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
-	}
-}
-
 func FuzzReadEvent(f *testing.F) {
 	f.Add([]byte(recognize))
 	f.Add([]byte(`{"events":[{"type":"wake_word-end","data":{"wake_word_output":{"wake_word_id":"jarvis","timestamp":1500}}}]}`))

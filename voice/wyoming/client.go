@@ -112,10 +112,11 @@ func (c *Client) detect(ctx context.Context, pcm []float32) ([]voice.Wake, error
 		}
 		next := len(pcm)
 		for _, f := range found {
-			w := voice.Wake{Word: strings.ToLower(f.name), Score: 1, Verdict: voice.Found}
+			w := voice.Wake{Word: strings.ToLower(f.name), Score: 1, Verdict: voice.Found, Loose: true}
 			w.Span = earshot.Span{Start: start, End: length}
 			if f.timed {
-				w.Span = voice.Around(start+f.at+chunkTime, length)
+				w.Moment = start + f.at + chunkTime
+				w.Span = voice.Around(w.Moment, length)
 				next = min(next, from+int((f.at+chunkTime)*voice.Rate/time.Second))
 			}
 			w.Erase = w.Span

@@ -175,7 +175,7 @@ func TestADetectionGivesAWindow(t *testing.T) {
 				t.Fatal(err)
 			}
 			// The chunk that fired is [4000, 4080) ms: the word is somewhere in [1580, 4280).
-			if want := span(1580, 4280); len(got) != 1 || got[0].Span != want || got[0].Word != "alexa" || got[0].Verdict != voice.Found {
+			if want := span(1580, 4280); len(got) != 1 || got[0].Span != want || got[0].Word != "alexa" || got[0].Verdict != voice.Found || !got[0].Loose || got[0].Moment != 4080*time.Millisecond {
 				t.Errorf("got %+v, want alexa in %s", got, want)
 			}
 		})
@@ -209,7 +209,7 @@ func TestADetectionWithoutATimeMayBeAnywhere(t *testing.T) {
 		inHeader(w, "detection", map[string]any{"name": "alexa", "timestamp": nil})
 	}}
 	got, err := detect(t, s, sound(2000, 500))
-	if err != nil || len(got) != 1 || got[0].Span != span(0, 2000) {
+	if err != nil || len(got) != 1 || got[0].Span != span(0, 2000) || !got[0].Loose || got[0].Moment != 0 {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }
