@@ -20,8 +20,8 @@ import (
 // Ear hears recordings.
 type Ear interface {
 	// Listen gives facts of every kind that can be told. ok is false where the recording cannot be
-	// heard, and why says why; with ok, why says why a kind is missing, which is tried again by the next
-	// plan. err is for what ended the listening and another try may mend.
+	// heard, and why says why; with ok, why says why a kind is missing or not complete, which is tried again
+	// by the next plan. err is for what ended the listening and another try may mend.
 	Listen(ctx context.Context, src io.ReaderAt, size int64, at time.Time) (facts []earshot.Listening, why string, ok bool, err error)
 	// Version names all that answers hang on.
 	Version() string
@@ -52,6 +52,10 @@ const maxListen = 512 << 20
 // earMark stands before the ear's version in the name of a detector, so that what an earlier version
 // heard can be told.
 const earMark = "earshot-voice:"
+
+// unanswered stands behind the version where another detector did not answer: at the next look it is asked
+// again, as after a change of version.
+const unanswered = ", another did not answer"
 
 // forget drops what an ear of another version heard: with another version, listen again.
 func (r *Runner) forget(k *catalog.Known) (forgot bool) {
@@ -119,6 +123,9 @@ func (r *Runner) listen(ctx context.Context, b *storage.Bucket, out *resolved, a
 	for _, l := range facts {
 		l.Detector = earMark + r.o.Ear.Version()
 		if l.Kind == earshot.KindWake {
+			if why != "" {
+				l.Detector += unanswered
+			}
 			if _, placed := k.Heard[l.Kind]; !placed {
 				rest.Wake = &l // until it is weighed
 				continue

@@ -86,10 +86,10 @@ func (w Wake) meets(f Wake) bool {
 	return w.named(f) || 2*shared >= min(w.Span.Len(), f.Span.Len())
 }
 
-// named tells whether both have the same name: engines write hey_nabu for hey nabu.
+// named tells whether both have the same name: engines write hey_nabu for hey nabu, and devices may give none.
 func (w Wake) named(f Wake) bool {
 	spaced := strings.NewReplacer("_", " ", "-", " ")
-	return spaced.Replace(w.Word) == spaced.Replace(f.Word)
+	return w.Word == "" || f.Word == "" || spaced.Replace(w.Word) == spaced.Replace(f.Word)
 }
 
 // sureOf tells whether the moment of a loose word, if it has one, is that of a word at the span.

@@ -40,17 +40,29 @@ type Statement struct {
 // Listening is the statement as a fact, with the word at its place or somewhere in a window. ok is false
 // for statements without a place: what they say is for [Statement.Against].
 func (s Statement) Listening(at time.Time) (l earshot.Listening, ok bool) {
-	span := s.Span
-	switch s.Meaning {
-	case Exact:
-	case DetectionPoint:
-		span = earshot.Span{Start: max(0, s.Moment-Before), End: s.Moment + After}
-	default:
+	w, ok := s.Wake()
+	if w.Span == (earshot.Span{}) {
 		return l, false
 	}
-	l = listening(s.Source, span, s.Word, at)
-	l.Loose, l.CommandEnd = s.Meaning == DetectionPoint, s.CommandEnd
-	return l, span.Valid()
+	l = listening(s.Source, w.Span, s.Word, at)
+	l.Loose, l.CommandEnd = w.Loose, s.CommandEnd
+	return l, ok
+}
+
+// Wake is the wake word that the statement knows a place of, for [Heard.Join].
+func (s Statement) Wake() (w Wake, ok bool) {
+	w = Wake{Word: s.Word, Score: 1, Verdict: Found}
+	switch s.Meaning {
+	case Exact:
+		w.Span = s.Span
+	case DetectionPoint:
+		w.Span = earshot.Span{Start: max(0, s.Moment-Before), End: s.Moment + After}
+		w.Loose, w.Moment = true, s.Moment
+	default:
+		return Wake{}, false
+	}
+	w.Erase = w.Span
+	return w, w.Span.Valid()
 }
 
 // Against weighs what was heard against a statement without a place. If no word was heard where the

@@ -36,7 +36,7 @@ type HearingConfig struct {
 	// child.pooled; default 2m, 0 for each by itself.
 	Session string `yaml:"session"`
 	// Detectors are asked for wake words besides. If one fails, nothing is known of the wake word in
-	// recordings in which none was found.
+	// recordings in which no other is sure of one.
 	Detectors []DetectorConfig `yaml:"detectors"`
 
 	longest, timeout, session time.Duration
@@ -251,7 +251,7 @@ func (a *app) beside(ctx context.Context, src *source, o redactOptions) (earshot
 		}
 		return nil, nil
 	}
-	said, err := readStatement(o.event)
+	said, placed, err := readStatement(o.event)
 	if err != nil {
 		return nil, err
 	}
@@ -263,14 +263,20 @@ func (a *app) beside(ctx context.Context, src *source, o redactOptions) (earshot
 	if err != nil {
 		return nil, err
 	}
-	if l.unheard != "" && (len(said) == 0 || o.child || o.command) {
+	if l.unheard != "" && (!placed || o.child || o.command) {
 		return nil, fmt.Errorf("nothing was erased: %s; give --span", l.unheard)
 	}
 	var out earshot.Spans
 	if byWord {
-		if out, err = besideWord(l, said, o); err != nil {
+		if placed {
+			l.heard.Join([]voice.Wake{said})
+		}
+		if out, err = besideWord(l, o); err != nil {
 			return nil, err
 		}
+	}
+	if l.failed != "" && (byWord || o.command) {
+		a.say("a wake word that is not heard here may be missed: %s", l.failed)
 	}
 	if o.command {
 		if l.heard.CommandEnd == 0 {
@@ -289,42 +295,41 @@ func (a *app) beside(ctx context.Context, src *source, o redactOptions) (earshot
 }
 
 // readStatement reads where an event says that the wake word is.
-func readStatement(path string) (earshot.Spans, error) {
+func readStatement(path string) (said voice.Wake, placed bool, err error) {
 	if path == "" {
-		return nil, nil
+		return said, false, nil
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("opening the event: %w", err)
+		return said, false, fmt.Errorf("opening the event: %w", err)
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, 2<<20))
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", path, err)
+		return said, false, fmt.Errorf("reading %s: %w", path, err)
 	}
 	s, err := voice.ReadEvent(text)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return said, false, fmt.Errorf("%s: %w", path, err)
 	}
-	l, ok := s.Listening(time.Time{})
-	if !ok {
-		return nil, nil // it names a word, or none, without a place: what is heard decides
-	}
-	return earshot.Spans{l.Findings[0].Span}, nil
+	said, placed = s.Wake() // if it names a word, or none, without a place, what is heard decides
+	return said, placed, nil
 }
 
-// besideWord counts from the wake words: what is said and what is heard together.
-func besideWord(l lookedAt, said earshot.Spans, o redactOptions) (earshot.Spans, error) {
-	words := said
+// besideWord counts from the wake words, said and heard.
+func besideWord(l lookedAt, o redactOptions) (earshot.Spans, error) {
+	var words earshot.Spans
+	sure := false
 	for _, w := range l.heard.Wakes {
+		sure = sure || w.Verdict == voice.Found
 		if !o.sure || w.Verdict == voice.Found {
 			words = append(words, w.Erase)
 		}
 	}
-	if len(words) == 0 {
-		if l.failed != "" {
-			return nil, fmt.Errorf("nothing was erased: no wake word is heard, and %s", l.failed)
-		}
+	switch {
+	case l.failed != "" && !sure:
+		return nil, fmt.Errorf("nothing was erased: no wake word is heard for sure, and %s; try again, or give --span", l.failed)
+	case len(words) == 0:
 		return nil, errors.New("nothing was erased: no wake word is heard; give --span, or use a rule for accidental recordings")
 	}
 	words = words.Merge()
@@ -337,6 +342,9 @@ func besideWord(l lookedAt, said earshot.Spans, o redactOptions) (earshot.Spans,
 	}
 	if o.after {
 		out = append(out, earshot.Span{Start: words[len(words)-1].End, End: earshot.ToEnd})
+	}
+	if len(out) == 0 {
+		return nil, errors.New("nothing was erased: the first wake word may begin with the recording; give --span")
 	}
 	return out, nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -70,5 +71,63 @@ func TestARunningProcessTakesUpWords(t *testing.T) {
 	}
 	if again := now(); again != without {
 		t.Error("the word was removed, and it still hears it")
+	}
+}
+
+// What is erased beside the wake word hangs on what is heard, what an event says, and whether all detectors answered.
+// Nothing is erased silently: where nothing can be, that is an error.
+func TestWhatIsErasedBesideTheWord(t *testing.T) {
+	const ms = time.Millisecond
+	span := func(from, to time.Duration) earshot.Span { return earshot.Span{Start: from * ms, End: to * ms} }
+	alexa := voice.Wake{Word: "alexa", Span: span(600, 1500), Erase: span(400, 1640), Score: 0.9, Verdict: voice.Found}
+	doubtful := alexa
+	doubtful.Score, doubtful.Verdict = 0.2, voice.Uncertain
+	home := `{"type":"wake_word-end","data":{"wake_word_output":{"wake_word_id":"%","timestamp":1600}}}`
+	exact := `{"event":{"header":{"namespace":"SpeechRecognizer","name":"Recognize"},"payload":{"initiator":{"type":"WAKEWORD","payload":{"wakeWordIndices":{"startIndexInSamples":8000,"endIndexInSamples":24000},"wakeWord":"ALEXA"}}}}}`
+	before, word, both := redactOptions{before: true}, redactOptions{word: true}, redactOptions{before: true, after: true}
+	for name, c := range map[string]struct {
+		heard  []voice.Wake
+		event  string
+		failed string
+		o      redactOptions
+		want   string // the spans, or else the error
+	}{
+		"heard":                   {[]voice.Wake{alexa}, "", "", before, "0s-400ms"},
+		"heardNothing":            {nil, "", "", before, "no wake word is heard; give --span"},
+		"aMomentOfTheSameWord":    {[]voice.Wake{alexa}, strings.ReplaceAll(home, "%", "alexa"), "", before, "0s-400ms"},
+		"aMomentOfAnotherWord":    {[]voice.Wake{alexa}, strings.ReplaceAll(home, "%", "hey nabu"), "", before, "may begin with the recording"},
+		"aMomentAlone":            {nil, strings.ReplaceAll(home, "%", "alexa"), "", before, "may begin with the recording"},
+		"aMomentAloneIsErased":    {nil, strings.ReplaceAll(home, "%", "alexa"), "", word, "0s-1.8s"},
+		"aMomentAloneBehind":      {nil, strings.ReplaceAll(home, "%", "alexa"), "", both, "1.8s-"},
+		"aPlace":                  {[]voice.Wake{alexa}, exact, "", word, "400ms-1.64s"},
+		"aPlaceAlone":             {nil, exact, "", before, "0s-500ms"},
+		"aDetectorFailed":         {[]voice.Wake{alexa}, "", "it is down", before, "0s-400ms"},
+		"aDetectorFailedAndDoubt": {[]voice.Wake{doubtful}, "", "it is down", before, "it is down"},
+		"aDetectorFailedAndEvent": {[]voice.Wake{doubtful}, exact, "it is down", before, "0s-400ms"},
+		"doubt":                   {[]voice.Wake{doubtful}, "", "", before, "0s-400ms"},
+		"doubtIsNotSure":          {[]voice.Wake{doubtful}, "", "", redactOptions{before: true, sure: true}, "no wake word is heard"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := lookedAt{failed: c.failed}
+			l.heard.Wakes = c.heard
+			if c.event != "" {
+				path := filepath.Join(t.TempDir(), "event.json")
+				if err := os.WriteFile(path, []byte(c.event), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				said, placed, err := readStatement(path)
+				if err != nil || !placed {
+					t.Fatal(said, placed, err)
+				}
+				l.heard.Join([]voice.Wake{said})
+			}
+			spans, err := besideWord(l, c.o)
+			switch {
+			case err != nil && (len(spans) > 0 || !strings.Contains(err.Error(), c.want)):
+				t.Errorf("%v, %v, want %s", spans, err, c.want)
+			case err == nil && spans.String() != c.want:
+				t.Errorf("erased %s, want %s", spans, c.want)
+			}
+		})
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,7 +23,7 @@ import (
 type Options struct {
 	Words []*voice.OwnWord // the operator's own wake words
 	// Detectors are asked for wake words besides. If one of them fails, nothing is known of wake words
-	// that the others did not find.
+	// that no other is sure of.
 	Detectors []voice.Detector
 	Reading   voice.Reading
 	Workers   int           // recordings heard at once; default one for each core
@@ -141,8 +142,9 @@ func (e *Ear) late(ctx context.Context, err error) error {
 }
 
 // Listen gives what is heard as facts. ok is false where the recording cannot be heard, why says why:
-// that is no evidence that nothing was said. Where a detector failed and no wake word was found, that
-// fact is missing, why says why, and another try may mend it.
+// that is no evidence that nothing was said. Where a detector failed why says why, and another try may mend
+// it; the fact of the wake word is missing then unless another one is sure of a word: what a detector that
+// answers would have made of an uncertain one, nobody knows.
 func (e *Ear) Listen(ctx context.Context, src io.ReaderAt, size int64, at time.Time) (facts []earshot.Listening, why string, ok bool, err error) {
 	heard, err := e.Hear(ctx, src, size)
 	if errors.Is(err, pcm.ErrUnheard) {
@@ -151,8 +153,9 @@ func (e *Ear) Listen(ctx context.Context, src io.ReaderAt, size int64, at time.T
 	if err != nil {
 		return nil, "", false, err
 	}
+	sure := heard.Failed == "" || slices.ContainsFunc(heard.Wakes, func(w voice.Wake) bool { return w.Verdict == voice.Found })
 	for _, l := range heard.Listenings(at, e.o.Reading) {
-		if l.Kind == earshot.KindWake && heard.Failed != "" && len(l.Findings) == 0 {
+		if l.Kind == earshot.KindWake && !sure {
 			continue
 		}
 		l.Detector = e.version
