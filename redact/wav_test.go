@@ -303,6 +303,8 @@ func TestWAVRefusals(t *testing.T) {
 		"notAWave":       []byte("hello, this is no sound at all"),
 		"empty":          nil,
 		"wideEightBit":   change(func(f *wavFile) { f.bits = 8 }),
+		"sixteenInFour":  change(func(f *wavFile) { f.container = 4 }),
+		"noBits":         change(func(f *wavFile) { f.bits = 0 }),
 		"unknownSubtype": bytes.Replace(change(func(f *wavFile) { f.extensible = true }), []byte("\x38\x9B\x71"), []byte("\x38\x9B\x72"), 1),
 	}
 	for name, src := range tests {

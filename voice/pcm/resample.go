@@ -8,12 +8,17 @@ import "math"
 type resampler struct {
 	up, down int // rate out : rate in, in lowest terms
 	half     int // samples of input on either side
+	phases   int // sets of weights: up, or as many as there is room for
 	weights  [][]float32
 	buf      []float32
 	start    int64 // of buf[0] in the input
 	in, out  int64 // samples taken and given
 	give     []float32
 }
+
+// mostWeights bounds the tables, for rates of which no multiple is near: no usual rate comes near it. Beyond it
+// the nearest phase below is taken, which is wrong by less than a hundredth of a sample.
+const mostWeights = 1 << 20
 
 // sincLobes is how many zero crossings there are on either side.
 const sincLobes = 24
@@ -26,7 +31,8 @@ func newResampler(from, to int) *resampler {
 	}
 	cutoff := 0.92 * math.Min(1, float64(to)/float64(from)) // of the input's Nyquist frequency
 	r.half = int(math.Ceil(sincLobes / cutoff))
-	r.weights = make([][]float32, r.up)
+	r.phases = min(r.up, max(1, mostWeights/(2*r.half)))
+	r.weights = make([][]float32, r.phases)
 	r.buf, r.start = make([]float32, r.half), -int64(r.half)
 	return r
 }
@@ -38,7 +44,7 @@ func gcd(a, b int) int {
 	return a
 }
 
-// phase gives the weights for outputs that lie p/up of a sample behind an input.
+// phase gives the weights for outputs that lie p/phases of a sample behind an input.
 func (r *resampler) phase(p int) []float32 {
 	if r.weights[p] != nil {
 		return r.weights[p]
@@ -49,7 +55,7 @@ func (r *resampler) phase(p int) []float32 {
 	sum := 0.0
 	values := make([]float64, len(w))
 	for i := range w {
-		t := float64(i-r.half+1) - float64(p)/float64(r.up)
+		t := float64(i-r.half+1) - float64(p)/float64(r.phases)
 		x := math.Pi * cutoff * t
 		v := cutoff
 		if x != 0 {
@@ -110,7 +116,7 @@ func (r *resampler) run(most int64) []float32 {
 		if first+int64(2*r.half) > int64(len(r.buf)) {
 			break
 		}
-		w := r.phase(int(at % int64(r.up)))
+		w := r.phase(int(at % int64(r.up) * int64(r.phases) / int64(r.up)))
 		x := r.buf[first : first+int64(len(w))]
 		var a, b float32
 		for i := 0; i+1 < len(w); i += 2 {

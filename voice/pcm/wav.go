@@ -19,6 +19,9 @@ const (
 	tagExtensible = 0xFFFE
 )
 
+// mostChunks is how many chunks are looked through for the sound.
+const mostChunks = 4096
+
 // wav is what the chunks say.
 type wav struct {
 	order                            binary.ByteOrder
@@ -26,6 +29,7 @@ type wav struct {
 	samplesPerBlock                  int
 	coefficients                     [][2]int
 	at, length                       int64 // of the data
+	samples, absurd                  int64 // of floats: how many were read, and how many are no sound
 }
 
 // openWAV reads RIFF, RIFX (big-endian), RF64 and BW64 files (Microsoft RIFF MCI; EBU Tech 3306).
@@ -42,6 +46,9 @@ func openWAV(src io.ReaderAt, size int64) (*source, error) {
 	buf := make([]byte, max(1, 16384/frame)*frame)
 	return &source{rate: w.rate, channels: w.channels, samples: w.length / int64(frame) * w.inFrame(), read: func() ([]float32, error) {
 		n, err := io.ReadFull(data, buf)
+		if w.absurd > w.samples/100 {
+			return nil, unheard("floats of which more than 1 in 100 lie beyond %d times full scale", mostFloat)
+		}
 		if n == 0 || n < frame && w.tag != tagIMA && w.tag != tagMSADPCM {
 			return nil, io.EOF
 		}
@@ -63,7 +70,10 @@ func readChunks(src io.ReaderAt, size int64) (wav, error) {
 	}
 	seen := false
 	var long int64 // from ds64
-	for at := int64(12); at+8 <= size; {
+	for at, chunks := int64(12), 0; at+8 <= size; chunks++ {
+		if chunks == mostChunks {
+			return w, unheard("more than %d chunks", mostChunks)
+		}
 		var h [8]byte
 		if _, err := src.ReadAt(h[:], at); err != nil {
 			return w, fmt.Errorf("reading the recording: %w", err)
@@ -137,12 +147,35 @@ func (w *wav) format(b []byte) {
 	}
 }
 
+// contradiction refuses a header whose bits do not fit its bytes: read by either, the sound would be noise, in
+// which nothing is found. 24 bits in 4 bytes are usual.
+func (w *wav) contradiction() error {
+	width, ok := w.block/w.channels, w.block%w.channels == 0
+	switch w.tag {
+	case tagPCM:
+		ok = ok && w.bits > 0 && (width == (w.bits+7)/8 || width == 4 && w.bits == 24)
+	case tagFloat:
+		ok = ok && w.bits == 8*width
+	case tagALaw, tagMuLaw:
+		ok = ok && width == 1 && w.bits == 8
+	default:
+		return nil
+	}
+	if !ok {
+		return unheard("a header that says %d bits of %d channels in blocks of %d bytes", w.bits, w.channels, w.block)
+	}
+	return nil
+}
+
 // decoder gives the function that decodes whole frames (or blocks), and the bytes of one.
 func (w *wav) decoder() (func([]byte) []float32, int, error) {
 	if w.channels < 1 || w.channels > 64 || w.block < 1 {
 		return nil, 0, unheard("%d channels in blocks of %d bytes", w.channels, w.block)
 	}
 	width := w.block / w.channels
+	if err := w.contradiction(); err != nil {
+		return nil, 0, err
+	}
 	var out []float32
 	each := func(f func([]byte) float32) func([]byte) []float32 {
 		return func(b []byte) []float32 {
@@ -163,9 +196,9 @@ func (w *wav) decoder() (func([]byte) []float32, int, error) {
 	case w.tag == tagPCM && width <= 8:
 		return each(func(b []byte) float32 { return w.integer(b[:width]) }), w.block, nil
 	case w.tag == tagFloat && width == 4:
-		return each(func(b []byte) float32 { return sane(math.Float32frombits(w.order.Uint32(b))) }), w.block, nil
+		return each(func(b []byte) float32 { return w.sane(math.Float32frombits(w.order.Uint32(b))) }), w.block, nil
 	case w.tag == tagFloat && width == 8:
-		return each(func(b []byte) float32 { return sane(float32(math.Float64frombits(w.order.Uint64(b)))) }), w.block, nil
+		return each(func(b []byte) float32 { return w.sane(float32(math.Float64frombits(w.order.Uint64(b)))) }), w.block, nil
 	case w.tag == tagALaw && width == 1:
 		return each(func(b []byte) float32 { return aLaw(b[0]) }), w.block, nil
 	case w.tag == tagMuLaw && width == 1:
@@ -210,12 +243,21 @@ func (w *wav) integer(b []byte) float32 {
 	return float32(float64(int64(v<<(64-8*len(b)))) / (1 << 63))
 }
 
-// sane keeps figures that are none, and absurd ones, from spreading through the filter.
-func sane(v float32) float32 {
+// mostFloat is the loudest float that is taken for sound, in full scales.
+const mostFloat = 8
+
+// sane keeps figures that are none, and absurd ones, from spreading through the filter, and counts them: floats
+// in the scale of integers are no sound.
+func (w *wav) sane(v float32) float32 {
+	w.samples++
+	if v >= -mostFloat && v <= mostFloat {
+		return v
+	}
+	w.absurd++
 	if v != v {
 		return 0
 	}
-	return max(-8, min(8, v))
+	return max(-mostFloat, min(mostFloat, v))
 }
 
 // aLaw and muLaw expand a byte (ITU-T G.711).

@@ -88,7 +88,8 @@ func (f *Format) extensible(raw []byte, at int64) error {
 }
 
 // linear checks the formats with one sample per container. The step is the block alignment, never
-// the bit depth: 24 bits may lie in 4 bytes.
+// the bit depth: 24 bits may lie in 4 bytes. Nothing else may be wider than its bits: of 16 bits in 4 bytes
+// nobody can tell which of both is wrong, and with it all times.
 func (f *Format) linear(at int64) error {
 	if f.BlockAlign%f.Channels != 0 {
 		return opaque.At(at, "blocks of %d bytes for %d channels", f.BlockAlign, f.Channels)
@@ -97,7 +98,7 @@ func (f *Format) linear(at int64) error {
 	ok := false
 	switch f.Tag {
 	case TagPCM:
-		ok = f.Bits >= 1 && f.Bits <= 8*f.Container && f.Container <= 8 && (f.Container == 1) == (f.Bits <= 8)
+		ok = f.Bits >= 1 && f.Container <= 8 && (f.Container == (f.Bits+7)/8 || f.Container == 4 && f.Bits == 24)
 	case TagFloat:
 		ok = f.Bits == 8*f.Container && (f.Container == 4 || f.Container == 8)
 	case TagALaw, TagMuLaw:
