@@ -69,10 +69,10 @@ func avsStatement(objects []map[string]json.RawMessage) (s Statement, mine bool,
 		}
 		var e avsEvent
 		if err := json.Unmarshal(text, &e); err != nil {
-			if mine || len(objects) > 1 {
+			if !recognizer(o) { // another kind of event, which has other fields
 				continue
 			}
-			return s, bytes.Contains(text, []byte("SpeechRecognizer")), errors.New("reading an AVS event: a field has an unexpected type")
+			return s, true, errors.New("reading an AVS event: a field has an unexpected type")
 		}
 		header, payload := e.Event.Header, e.Event.Payload
 		if header.Name == "" {
@@ -104,6 +104,19 @@ func avsStatement(objects []map[string]json.RawMessage) (s Statement, mine bool,
 		return s, true, nil
 	}
 	return s, mine, fmt.Errorf("reading an AVS event: not a SpeechRecognizer.Recognize event: %w", ErrSilent)
+}
+
+// recognizer tells whether an event is a SpeechRecognizer's, whatever else stands in it.
+func recognizer(o map[string]json.RawMessage) bool {
+	var inner map[string]json.RawMessage
+	if json.Unmarshal(o["event"], &inner) == nil && inner["header"] != nil {
+		o = inner
+	}
+	where := o["header"]
+	if where == nil {
+		where = o["event"]
+	}
+	return bytes.Contains(where, []byte("SpeechRecognizer"))
 }
 
 // WakeFromAVS reads the place of the wake word from an Alexa Voice Service Recognize event. One that

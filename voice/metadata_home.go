@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // homeAssistantStatement reads the events of a Home Assistant Assist pipeline: one, a list, or as the
@@ -182,9 +183,10 @@ func wyomingStatement(objects []map[string]json.RawMessage) (s Statement, mine b
 		}
 		if at != nil {
 			s.Meaning = DetectionPoint
-			if s.Moment, err = moment(*at + wyomingChunk); err != nil {
+			if s.Moment, err = moment(*at); err != nil { // before the chunk is added: none is negative
 				return s, true, fmt.Errorf("a detection: %w", err)
 			}
+			s.Moment += wyomingChunk * time.Millisecond
 		}
 		return s, true, nil // the first began the recording
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -116,9 +117,11 @@ const mostObjects = 10000
 func jsonObjects(text []byte) ([]map[string]json.RawMessage, error) {
 	var out []map[string]json.RawMessage
 	dec := json.NewDecoder(strings.NewReader(string(text)))
-	for dec.More() {
+	for { // More would end at a bracket too much, and what stands behind it
 		var raw json.RawMessage
-		if err := dec.Decode(&raw); err != nil {
+		if err := dec.Decode(&raw); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
 			return nil, err
 		}
 		var many []map[string]json.RawMessage

@@ -107,6 +107,13 @@ func TestWhatSaysNothingIsSilentAndWhatIsBrokenIsNot(t *testing.T) {
 		"timeOfTheWrongType":     {`{"type":"wake_word-end","data":{"wake_word_output":{"wake_word_id":"a","timestamp":"now"}}}`, false},
 		"timeBeforeTheBegin":     {`{"type":"detection","data":{"name":"a","timestamp":-500}}`, false},
 		"hermesPayloadNoObject":  {`{"topic":"hermes/hotword/a/detected","payload":"text"}`, false},
+		"timeJustBefore":         {`{"type":"detection","data":{"name":"a","timestamp":-50}}`, false},
+		"homeTimeJustBefore":     {`{"type":"wake_word-end","data":{"wake_word_output":{"wake_word_id":"a","timestamp":-50}}}`, false},
+		"bracketTooMuch":         {`{"hello":1}} {"type":"detection","data":{"name":"a"}}`, false},
+		"bracketInFront":         {`} {"hello":1}`, false},
+		"alexaInAList":           {`[{"event":{"header":{"namespace":"SpeechRecognizer","name":"Recognize"},"payload":{"initiator":{"type":"WAKEWORD","payload":{"wakeWordIndices":{"startIndexInSamples":"8000","endIndexInSamples":9000}}}}}},{"event":{"header":{"namespace":"System","name":"x"}}}]`, false},
+		"alexaBehindAnother":     {`[{"header":{"namespace":"System","name":"x"}},{"header":{"namespace":"SpeechRecognizer","name":"Recognize"},"payload":{"initiator":7}}]`, false},
+		"anotherOfOddForm":       {`[{"event":{"header":{"namespace":"System","name":"x"},"payload":7}}]`, true},
 		"timeBehindADay":         {`{"type":"detection","data":{"name":"a","timestamp":1e99}}`, false},
 		"indicesThatMakeNoSense": {`{"header":{"namespace":"SpeechRecognizer","name":"Recognize"},"payload":{"initiator":{"type":"WAKEWORD","payload":{"wakeWordIndices":{"startIndexInSamples":9,"endIndexInSamples":9}}}}}`, false},
 	} {
