@@ -11,7 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode"
 
 	"earshot/voice/internal/net"
 	"earshot/voice/internal/sound"
@@ -38,8 +37,8 @@ func Enroll(ctx context.Context, name string, examples []Example, opts EnrollOpt
 	if name == "" || len(examples) == 0 {
 		return nil, fmt.Errorf("enrolling the word %q from %d clips: %w", name, len(examples), ErrTooLittle)
 	}
-	if strings.ContainsFunc(name, unicode.IsControl) {
-		return nil, fmt.Errorf("enrolling the word %q: a name with control characters", name)
+	if !Printable(name) {
+		return nil, fmt.Errorf("enrolling the word %.40q: a name that is too long or cannot be printed", name)
 	}
 	if opts.Steps < 0 || opts.Steps > mostSteps {
 		return nil, fmt.Errorf("enrolling the word %q: %d steps, not 1 to %d", name, opts.Steps, mostSteps)
@@ -49,7 +48,7 @@ func Enroll(ctx context.Context, name string, examples []Example, opts EnrollOpt
 		return nil, err
 	}
 	w := &OwnWord{Name: name, Format: ownFormat, Card: Card{
-		Clips: len(examples), Made: opts.Now, Kind: "templates", Seed: opts.Seed,
+		Clips: len(examples), Made: opts.Now, Kind: kindTemplates, Seed: opts.Seed,
 		Limits: "known to work for the voices and devices it was taught from; not measured on others",
 	}}
 	clips, order, length, err := prepare(examples)
@@ -174,7 +173,7 @@ func (w *OwnWord) teach(ctx context.Context, by [][]wake.Clip, speech [][]float3
 	if err != nil {
 		return err
 	}
-	w.Card.Kind, w.Card.Steps = "network", steps
+	w.Card.Kind, w.Card.Steps = kindNetwork, steps
 	for _, m := range taught {
 		text, err := m.Encode()
 		if err != nil {

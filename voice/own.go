@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -30,6 +32,9 @@ const (
 	mostSteps   = 1_000_000
 	mostGain    = 4 // as [wake.Gain] gives at most
 	leastRows   = 3 // of a template, for it to match
+	// Scores reach 1: a word is not found beyond it (raising adds .01 to the best score), and is everywhere near 0.
+	mostFound      = 1.0101
+	leastUncertain = 0.05
 )
 
 // ErrTooLittle means: there are too few clips, or too little speech without the word. More of it is
@@ -58,6 +63,12 @@ type Example struct {
 	Span    earshot.Span
 	Speaker string
 }
+
+// The kinds of a card.
+const (
+	kindTemplates = "templates"
+	kindNetwork   = "network"
+)
 
 // Card says what a word was taught from and how well it did.
 type Card struct {
@@ -144,7 +155,9 @@ func (w *OwnWord) detector() scanner {
 // Version names the word and what was learned of it.
 func (w *OwnWord) Version() string {
 	if w.version == "" {
-		text, err := json.Marshal(w)
+		learned := *w
+		learned.Card.Made = time.Time{} // the same clips and seed teach the same word whenever
+		text, err := json.Marshal(learned)
 		if err != nil {
 			return w.Name
 		}
@@ -191,19 +204,25 @@ func ImportWord(text []byte) (*OwnWord, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.Word.Name = w.Name
+	w.Word.Name, w.Card.Kind = w.Name, kindTemplates
+	if len(w.Networks) > 0 {
+		w.Card.Kind = kindNetwork
+	}
 	return &w, w.fill(b)
 }
 
 // check refuses what no enrolling writes: a word that would never be found, or everywhere, must not pass
 // for one that works.
 func (w *OwnWord) check() error {
-	if w.Name != strings.ToLower(strings.TrimSpace(w.Name)) || strings.ContainsFunc(w.Name, unicode.IsControl) {
-		return errors.New("a name in capitals, or with control characters")
+	if w.Name != strings.ToLower(strings.TrimSpace(w.Name)) || !Printable(w.Name) {
+		return errors.New("a name in capitals, too long, or that cannot be printed")
+	}
+	if err := w.Card.check(); err != nil {
+		return err
 	}
 	if k := w.Word; k.Window < 1 || k.Window > 1000 {
 		return fmt.Errorf("a window of %d steps", k.Window)
-	} else if !(k.Uncertain > 0 && k.Uncertain <= k.Found && k.Found < 1.1) {
+	} else if !(k.Uncertain >= leastUncertain && k.Uncertain <= k.Found && k.Found <= mostFound) {
 		return fmt.Errorf("thresholds of %v and %v", k.Uncertain, k.Found)
 	} else if !(k.Noise >= 0 && k.Noise <= mostGain && k.Narrow >= 0 && k.Narrow <= mostGain) {
 		return fmt.Errorf("gains of %v and %v", k.Noise, k.Narrow)
@@ -211,15 +230,38 @@ func (w *OwnWord) check() error {
 	if len(w.Networks) == 0 && len(w.Templates) == 0 {
 		return ErrTooLittle
 	}
-	for _, t := range w.Templates {
-		if t.Width < 1 || len(t.Rows) < leastRows*t.Width || len(t.Rows)%t.Width != 0 {
-			return fmt.Errorf("a template of %d figures, %d wide", len(t.Rows), t.Width)
+	for i := range w.Templates {
+		if err := checkTemplate(&w.Templates[i]); err != nil {
+			return err
 		}
-		for _, v := range t.Rows {
-			if !(v >= -1.01 && v <= 1.01) { // rows have a length of 1
-				return fmt.Errorf("a template with the figure %v", v)
-			}
+	}
+	return nil
+}
+
+// checkTemplate refuses figures that match nothing, or everything: each row has a length of 1.
+func checkTemplate(t *wake.Template) error {
+	if t.Width < 1 || len(t.Rows) < leastRows*t.Width || len(t.Rows)%t.Width != 0 {
+		return fmt.Errorf("a template of %d figures, %d wide", len(t.Rows), t.Width)
+	}
+	for row := range slices.Chunk(t.Rows, t.Width) {
+		square := 0.0
+		for _, v := range row {
+			square += float64(v) * float64(v)
 		}
+		if length := math.Sqrt(square); !(length >= 0.98 && length <= 1.02) {
+			return fmt.Errorf("a template with a row of length %.3g, not 1", length)
+		}
+	}
+	return nil
+}
+
+// check refuses what no enrolling writes, and what cannot be shown.
+func (c Card) check() error {
+	if c.Clips < 1 || c.Speakers < 0 || !(c.SpeechHours >= 0) || c.Steps < 0 {
+		return fmt.Errorf("a card of %d clips, %d speakers, %v hours and %d steps", c.Clips, c.Speakers, c.SpeechHours, c.Steps)
+	}
+	if len(c.Limits) > 1000 || strings.ContainsFunc(c.Limits, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return errors.New("a card whose limits are too long or cannot be printed")
 	}
 	return nil
 }

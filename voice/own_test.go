@@ -149,6 +149,15 @@ func TestAnAlteredWordIsRefused(t *testing.T) {
 		"narrow":        func(w *voice.OwnWord) { w.Templates[0].Width = 1 },
 		"short":         func(w *voice.OwnWord) { w.Templates[0].Rows = w.Templates[0].Rows[:w.Templates[0].Width] },
 		"nothing":       func(w *voice.OwnWord) { w.Templates, w.Networks = nil, [][]byte{} },
+		"never":         func(w *voice.OwnWord) { w.Word.Found = 1.09 },
+		"any sound":     func(w *voice.OwnWord) { w.Word.Uncertain = 1e-30 },
+		"empty rows":    func(w *voice.OwnWord) { clear(w.Templates[0].Rows) },
+		"short rows":    func(w *voice.OwnWord) { scale(w.Templates[0].Rows, 0.9) },
+		"long rows":     func(w *voice.OwnWord) { scale(w.Templates[0].Rows, 1.1) },
+		"no clips":      func(w *voice.OwnWord) { w.Card.Clips = -5 },
+		"escapes":       func(w *voice.OwnWord) { w.Card.Limits = "\x1b[2J" },
+		"unprintable":   func(w *voice.OwnWord) { w.Name = "comp\u200buter" },
+		"endless":       func(w *voice.OwnWord) { w.Name = strings.Repeat("a", 101) },
 		"capitals":      func(w *voice.OwnWord) { w.Name = "Computer" },
 		"control":       func(w *voice.OwnWord) { w.Name = "comp\x1b[2J" },
 	} {
@@ -167,6 +176,54 @@ func TestAnAlteredWordIsRefused(t *testing.T) {
 		if _, err := voice.ImportWord(altered); err == nil {
 			t.Errorf("%s: taken", name)
 		}
+	}
+}
+
+func scale(x []float32, by float32) {
+	for i := range x {
+		x[i] *= by
+	}
+}
+
+// Templates stay templates, whatever the card says, and thresholds as high as enrolling can put them are taken.
+func TestWhatEnrollingMakesIsTaken(t *testing.T) {
+	pcm := sample(t, "clip-16.wav")
+	example := []voice.Example{{PCM: pcm, Span: wordOf(t, "clip-16.wav")}}
+	// The word itself among the speech without it puts the threshold as high as it goes.
+	w, err := voice.Enroll(t.Context(), "computer", example, voice.EnrollOptions{Speech: [][]float32{pcm}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.Word.Found < 1 {
+		t.Errorf("found from %v on: this test has to be built anew", w.Word.Found)
+	}
+	w.Card.Kind = "network"
+	text, err := w.Export()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := voice.ImportWord(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again.Card.Kind != "templates" {
+		t.Errorf("templates are said to be a %s", again.Card.Kind)
+	}
+}
+
+// The version names what was learned, not when.
+func TestTheSameClipsMakeTheSameVersion(t *testing.T) {
+	example := []voice.Example{{PCM: sample(t, "clip-16.wav"), Span: wordOf(t, "clip-16.wav")}}
+	var versions [2]string
+	for i := range versions {
+		w, err := voice.Enroll(t.Context(), "computer", example, voice.EnrollOptions{Now: time.Unix(int64(i), 0)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		versions[i] = w.Version()
+	}
+	if versions[0] != versions[1] {
+		t.Errorf("%s, then %s", versions[0], versions[1])
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"unicode"
 
 	"earshot/voice"
 
@@ -91,8 +90,8 @@ func vacant(dir, name string, force bool) error {
 	if wordName(name) == "" || len(wordName(name)) > 100 {
 		return fmt.Errorf("%w: a wake word's name has 1 to 100 letters", errUsage)
 	}
-	if strings.ContainsFunc(name, unicode.IsControl) {
-		return fmt.Errorf("%w: a wake word's name %q with control characters", errUsage, name)
+	if !voice.Printable(wordName(name)) {
+		return fmt.Errorf("%w: a wake word's name %q with control characters, or others that cannot be printed", errUsage, name)
 	}
 	w, err := readWord(wordFile(dir, name))
 	switch {

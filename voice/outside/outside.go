@@ -184,7 +184,7 @@ func parse(text []byte, length time.Duration) ([]voice.Wake, error) {
 		}
 		w, ok := l.wake(length)
 		if !ok {
-			return nil, fmt.Errorf("line %d of a detector's answer: want a word, 0 <= start_ms < end_ms within the sound, and a score of 0 to 1", n)
+			return nil, fmt.Errorf("line %d of a detector's answer: want a word that can be printed, 0 <= start_ms < end_ms within the sound, and a score of 0 to 1", n)
 		}
 		out = append(out, w)
 	}
@@ -198,7 +198,7 @@ func parse(text []byte, length time.Duration) ([]voice.Wake, error) {
 }
 
 func (l line) wake(length time.Duration) (w voice.Wake, ok bool) {
-	if l.Word == nil || *l.Word == "" || l.Start == nil || l.End == nil {
+	if l.Word == nil || *l.Word == "" || !voice.Printable(*l.Word) || l.Start == nil || l.End == nil {
 		return w, false
 	}
 	w = voice.Wake{Word: strings.ToLower(*l.Word), Score: 1, Verdict: voice.Found}

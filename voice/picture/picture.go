@@ -18,6 +18,7 @@ import (
 	"io"
 	"math"
 	"math/cmplx"
+	"strings"
 	"time"
 
 	"earshot/voice"
@@ -276,7 +277,15 @@ func (v *vector) box(x, y, w, h int, c color.RGBA) {
 }
 
 func (v *vector) text(x, y int, s string, c color.RGBA) {
-	fmt.Fprintf(&v.b, `<text x="%d" y="%d" fill="%s">%s</text>`+"\n", x, y, hex(c), html.EscapeString(s))
+	fmt.Fprintf(&v.b, `<text x="%d" y="%d" fill="%s">%s</text>`+"\n", x, y, hex(c), html.EscapeString(strings.Map(inXML, s)))
+}
+
+// inXML drops the characters that XML forbids, escaped or not.
+func inXML(r rune) rune {
+	if r < ' ' || r == 0xFFFE || r == 0xFFFF {
+		return -1
+	}
+	return r
 }
 
 func (v *vector) picture(x, y int, m image.Image) error {

@@ -17,8 +17,8 @@ import (
 
 func heard(length time.Duration) voice.Heard {
 	return voice.Heard{
-		Version: "test <1>", Length: length, CommandEnd: length / 2,
-		Wakes:    []voice.Wake{{Word: "alexa", Span: earshot.Span{Start: length / 8, End: length / 4}, Erase: earshot.Span{Start: length / 9, End: length / 3}, Score: 0.8, Verdict: voice.Found}},
+		Version: "test <1>\x00\uffff\xff", Length: length, CommandEnd: length / 2,
+		Wakes:    []voice.Wake{{Word: "alexa\x1b[2J", Span: earshot.Span{Start: length / 8, End: length / 4}, Erase: earshot.Span{Start: length / 9, End: length / 3}, Score: 0.8, Verdict: voice.Found}},
 		Speech:   earshot.Spans{{Start: length / 8, End: length / 2}},
 		Segments: []voice.Segment{{Span: earshot.Span{Start: length / 8, End: length / 2}, Voice: voice.Voice{Known: true, Probability: 0.7, Protective: voice.Child}}},
 	}

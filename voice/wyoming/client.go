@@ -42,6 +42,9 @@ func New(o Options) (*Client, error) {
 	if len(o.Names) == 0 || slices.Contains(o.Names, "") {
 		return nil, errors.New("a Wyoming server must be asked for models by name: with none it answers for one of its own choice")
 	}
+	if i := slices.IndexFunc(o.Names, func(name string) bool { return !voice.Printable(name) }); i >= 0 {
+		return nil, fmt.Errorf("a Wyoming server's model %.40q: a name that is too long or cannot be printed", o.Names[i])
+	}
 	if c.o.Timeout <= 0 {
 		c.o.Timeout = time.Minute
 	}

@@ -302,6 +302,7 @@ func TestAServerThatClosesIsAFailure(t *testing.T) {
 func TestOptionsAreChecked(t *testing.T) {
 	for _, o := range []wyoming.Options{
 		{Address: "host", Names: []string{"a"}}, {Address: "host:1"}, {Address: "host:1", Names: []string{""}},
+		{Address: "host:1", Names: []string{"a", "b\x1b[2J"}}, {Address: "host:1", Names: []string{"a\xff"}}, {Address: "host:1", Names: []string{strings.Repeat("a", 101)}},
 	} {
 		if _, err := wyoming.New(o); err == nil {
 			t.Errorf("%+v is taken", o)
