@@ -196,13 +196,20 @@ func (d *Detector) Hits() []Hit {
 			}
 		}
 	}
-	return settle(all)
+	return settle(all, d.Words)
 }
 
-// settle keeps, of hits that overlap by more than half of the shorter, the one with the best score.
-func settle(all []Hit) []Hit {
-	for i := range all { // few: insertion sort by score
-		for j := i; j > 0 && all[j].Score > all[j-1].Score; j-- {
+// settle keeps, of hits that overlap by more than half of the shorter, one: a found one rather than an uncertain
+// one, for each word has thresholds of its own, then the one with the best score.
+func settle(all []Hit, words []Word) []Hit {
+	better := func(a, b Hit) bool {
+		if found := a.Score >= words[a.Word].Found; found != (b.Score >= words[b.Word].Found) {
+			return found
+		}
+		return a.Score > b.Score
+	}
+	for i := range all { // few: insertion sort
+		for j := i; j > 0 && better(all[j], all[j-1]); j-- {
 			all[j], all[j-1] = all[j-1], all[j]
 		}
 	}

@@ -184,5 +184,5 @@ func (m *Matcher) Hits() []Hit {
 			m.cost[s] = 2
 		}
 	}
-	return settle(all)
+	return settle(all, []Word{m.Word})
 }
