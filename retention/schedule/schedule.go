@@ -321,18 +321,25 @@ func (s *Schedule) run(ctx context.Context, policy string) (string, error) {
 			}
 		}
 	}
-	if _, err := r.Refresh(ctx, policy); err != nil {
-		return "", err
+	_, away := r.Refresh(ctx, policy) // some of its buckets: of those the plan goes by what the catalog has
+	if away != nil && !errors.Is(away, retention.ErrPartly) {
+		return "", away
 	}
 	p, err := r.Plan(ctx, policy)
 	if err != nil {
-		return "", err
+		return "", errors.Join(away, err)
 	}
+	result, err := s.carryOut(ctx, p)
+	return result, errors.Join(away, err)
+}
+
+// carryOut applies a plan that needs nobody's approval.
+func (s *Schedule) carryOut(ctx context.Context, p retention.Planned) (string, error) {
 	switch p.Run.State {
 	case earshot.RunSealed:
 		return fmt.Sprintf("run %s waits for approval: %s", p.Run.ID, p.Run.WhyApproval), nil
 	case earshot.RunApproved:
-		done, err := r.Apply(ctx, p.Run.ID)
+		done, err := s.o.Runner.Apply(ctx, p.Run.ID)
 		return fmt.Sprintf("run %s: %d deleted, %d redacted, %d skipped, %d failed", p.Run.ID, done.Deleted, done.Redacted, done.Skipped, done.Failed), err
 	default:
 		return fmt.Sprintf("run %s: nothing is due", p.Run.ID), nil
