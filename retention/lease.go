@@ -45,23 +45,30 @@ func (r *Runner) hire(ctx context.Context) *lease {
 	ctx, l.stop = context.WithCancel(context.WithoutCancel(ctx))
 	go func() {
 		defer close(l.done)
-		tick := time.NewTicker(leaseRenew)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				if now := time.Now(); l.valid(now) {
-					// What ended while the database was asked is not ours any more, whatever it says.
-					if err := l.catalog.Renew(ctx, l.terms(now), *l.batch.Load()); err == nil && l.valid(time.Now()) {
-						l.until.Store(now.Add(leaseFor).UnixNano())
-					}
+		whileHeld(ctx, func() {
+			if now := time.Now(); l.valid(now) {
+				// What ended while the database was asked is not ours any more, whatever it says.
+				if err := l.catalog.Renew(ctx, l.terms(now), *l.batch.Load()); err == nil && l.valid(time.Now()) {
+					l.until.Store(now.Add(leaseFor).UnixNano())
 				}
 			}
-		}
+		})
 	}()
 	return l
+}
+
+// whileHeld prolongs again and again what is leased, until ctx ends.
+func whileHeld(ctx context.Context, prolong func()) {
+	tick := time.NewTicker(leaseRenew)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			prolong()
+		}
+	}
 }
 
 // letGo ends the prolonging. What the worker still has is free when the lease ends.

@@ -160,29 +160,19 @@ func (l *lister) run(ctx context.Context) error {
 	}
 }
 
-// hold keeps a stretch ours until ctx ends, however long a page of it takes.
-func (l *lister) hold(ctx context.Context, begins string) {
-	tick := time.NewTicker(leaseRenew)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if err := l.r.o.Catalog.HoldRange(ctx, l.scope.Bucket, l.scope.Prefix, begins, l.lease()); err != nil && ctx.Err() == nil {
-				l.r.o.Logger.WarnContext(ctx, "the lease on a part of the listing could not be prolonged", "err", err)
-			}
-		}
-	}
-}
-
-// list lists one stretch into the catalog. One that is cut off is given back.
+// list lists one stretch into the catalog; it stays ours however long a page of it takes. One that is cut off is given
+// back.
 func (l *lister) list(ctx context.Context, rg catalog.Range) error {
 	holding, stop := context.WithCancel(ctx)
 	held := make(chan struct{})
 	go func() {
 		defer close(held)
-		l.hold(holding, rg.Begins)
+		whileHeld(holding, func() {
+			err := l.r.o.Catalog.HoldRange(holding, l.scope.Bucket, l.scope.Prefix, rg.Begins, l.lease())
+			if err != nil && holding.Err() == nil {
+				l.r.o.Logger.WarnContext(ctx, "the lease on a part of the listing could not be prolonged", "err", err)
+			}
+		})
 	}()
 	err := l.listPages(ctx, rg)
 	stop()
