@@ -131,3 +131,17 @@ func TestWhatIsErasedBesideTheWord(t *testing.T) {
 		})
 	}
 }
+
+// A word that is known only to be near a moment is shown as such; and where a word is heard, it is not said that
+// nobody speaks.
+func TestInspectTellsWhatIsLoose(t *testing.T) {
+	var x inspection
+	x.hear(lookedAt{heard: voice.Heard{Wakes: []voice.Wake{
+		{Word: "alexa", Span: earshot.Span{End: time.Second}, Erase: earshot.Span{End: time.Second}, Score: 1, Verdict: voice.Found, Loose: true},
+	}}})
+	var text strings.Builder
+	x.printSound(&text)
+	if !x.Wake.Words[0].Loose || !strings.Contains(text.String(), "somewhere in 0 to 1000 ms") || strings.Contains(text.String(), "nobody speaks") {
+		t.Errorf("%+v\n%s", x.Wake, text.String())
+	}
+}

@@ -51,6 +51,8 @@ type wordJSON struct {
 	// Of the list only: what a redaction takes out, and what the score amounts to.
 	Erase *spanJSON `json:"erase,omitempty"`
 	Means string    `json:"means,omitempty"`
+	// Loose: a detector told only that it was sure of the word, which is somewhere in there.
+	Loose bool `json:"loose,omitempty"`
 }
 
 // childJSON is child, uncertain, adult or unheard, as the protective operating point has it, and as the
@@ -112,7 +114,7 @@ func (x *inspection) hearWords(wakes []voice.Wake, failed string) {
 	for i := range wakes {
 		w := &wakes[i]
 		erase := spanOf(w.Erase)
-		x.Wake.Words = append(x.Wake.Words, wordJSON{w.Word, spanOf(w.Span), w.Score, &erase, string(w.Verdict)})
+		x.Wake.Words = append(x.Wake.Words, wordJSON{w.Word, spanOf(w.Span), w.Score, &erase, string(w.Verdict), w.Loose})
 		if best == nil || best.Verdict != voice.Found && (w.Verdict == voice.Found || w.Score > best.Score) {
 			best = w
 		}
@@ -169,7 +171,11 @@ func (x *inspection) print(w io.Writer, length time.Duration) {
 func (x *inspection) printSound(t io.Writer) {
 	fmt.Fprintf(t, "wake word\t%s\t%s\n", strings.ReplaceAll(x.Wake.Verdict, "_", " "), x.Wake.Why)
 	for _, k := range x.Wake.Words {
-		fmt.Fprintf(t, "\t%s\t%s to %s ms\tscore %.2f\t%s (a redaction erases %s to %s ms)\n", k.Word, k.Start, k.End, k.Score, k.Means, k.Erase.Start, k.Erase.End)
+		where := ""
+		if k.Loose {
+			where = "somewhere in "
+		}
+		fmt.Fprintf(t, "\t%s\t%s%s to %s ms\tscore %.2f\t%s (a redaction erases %s to %s ms)\n", k.Word, where, k.Start, k.End, k.Score, k.Means, k.Erase.Start, k.Erase.End)
 	}
 	if len(x.Speech) == 0 {
 		fmt.Fprintln(t, "speech\tnone is heard")
