@@ -226,22 +226,32 @@ func (s *Schedule) lease() catalog.Lease {
 // prolong keeps a run ours until ctx ends. lost is called where it is another process's by now: then no two of them
 // go on with it.
 func (s *Schedule) prolong(ctx context.Context, policy string, last time.Time, lost func()) {
-	tick := time.NewTicker(tickRenew)
+	every(ctx, tickRenew, func() (over bool) {
+		ours, err := s.o.Catalog.TakeTick(ctx, policy, s.lease(), last)
+		switch {
+		case ctx.Err() != nil:
+			return true
+		case err != nil:
+			s.o.Logger.WarnContext(ctx, "scheduled run could not be prolonged", "policy", policy, "err", err)
+		case !ours:
+			s.o.Logger.WarnContext(ctx, "scheduled run is another process's by now", "policy", policy)
+			lost()
+			return true
+		}
+		return false
+	})
+}
+
+// every calls do again and again, until that is over or ctx ends.
+func every(ctx context.Context, interval time.Duration, do func() (over bool)) {
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			ours, err := s.o.Catalog.TakeTick(ctx, policy, s.lease(), last)
-			switch {
-			case ctx.Err() != nil:
-				return
-			case err != nil:
-				s.o.Logger.WarnContext(ctx, "scheduled run could not be prolonged", "policy", policy, "err", err)
-			case !ours:
-				s.o.Logger.WarnContext(ctx, "scheduled run is another process's by now", "policy", policy)
-				lost()
+			if do() {
 				return
 			}
 		}
@@ -250,19 +260,12 @@ func (s *Schedule) prolong(ctx context.Context, policy string, last time.Time, l
 
 // untilQuiet calls hush when quiet hours begin, unless ctx ends before.
 func (s *Schedule) untilQuiet(ctx context.Context, hush func()) {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if !s.o.Quiet(s.o.Now()).IsZero() {
-				hush()
-				return
-			}
+	every(ctx, time.Second, func() (over bool) {
+		if over = !s.o.Quiet(s.o.Now()).IsZero(); over {
+			hush()
 		}
-	}
+		return over
+	})
 }
 
 // tend brings to an end what processes that died have left behind, until quiet hours begin.
