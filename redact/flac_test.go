@@ -3,6 +3,7 @@ package redact_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -51,14 +52,15 @@ func TestFLACCorpus(t *testing.T) {
 func TestFLACAgainstTools(t *testing.T) {
 	t.Parallel()
 	ffmpeg, flac := tool(t, "ffmpeg"), tool(t, "flac")
-	name := filepath.Join(t.TempDir(), "a.flac")
+	dir := t.TempDir()
 	decoded, refused := 0, 0
 	for _, file := range corpus(t, "flac") {
 		src, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		before, derr := ffmpegSamples(t.Context(), ffmpeg, name, src, "")
+		heard := ffmpegPlays(t.Context(), ffmpeg, dir, "a.flac", coded{src, ""})[0]
+		before, derr := heard.samples, heard.err
 		info, err := redact.Inspect(bytes.NewReader(src), int64(len(src)))
 		if derr == nil && len(before) > 0 {
 			decoded++
@@ -70,20 +72,25 @@ func TestFLACAgainstTools(t *testing.T) {
 		if err != nil || derr != nil || len(before) == 0 || strings.Contains(file, "application_block_last") {
 			continue
 		}
+		var files []coded
+		var reports []redact.Report
 		for i, fill := range fills {
 			out, r, err := redactVerified(src, redact.Edit{Spans: spanSets(file, info.Length, 5)[i+2], Fill: fill})
 			if err != nil {
-				t.Errorf("%s: %v", file, err)
-				continue
+				t.Fatalf("%s: %v", file, err)
 			}
-			after, err := ffmpegSamples(t.Context(), ffmpeg, name, out, "")
-			if err != nil {
-				t.Errorf("%s: ffmpeg: %v", file, err)
+			files, reports = append(files, coded{out, ""}), append(reports, r)
+		}
+		test := []string{"-t", "-s"}
+		for i, after := range ffmpegPlays(t.Context(), ffmpeg, dir, "b.flac", files...) {
+			if after.err != nil {
+				t.Errorf("%s: ffmpeg: %v", file, after.err)
 			}
-			checkSamples(t, filepath.Base(file)+" "+string(fill), before, after, 0, r, info)
-			if talk, err := exec.CommandContext(t.Context(), flac, "-t", "-s", name).CombinedOutput(); err != nil {
-				t.Errorf("%s %s: flac -t: %v: %s", filepath.Base(file), fill, err, strings.TrimSpace(string(talk)))
-			}
+			checkSamples(t, filepath.Base(file)+" "+string(fills[i]), before, after.samples, 0, reports[i], info)
+			test = append(test, filepath.Join(dir, fmt.Sprintf("%d-b.flac", i)))
+		}
+		if talk, err := exec.CommandContext(t.Context(), flac, test...).CombinedOutput(); err != nil {
+			t.Errorf("%s: flac -t: %v: %s", filepath.Base(file), err, strings.TrimSpace(string(talk)))
 		}
 	}
 	if refused*10 > decoded {
@@ -95,7 +102,8 @@ func TestFLACAgainstTools(t *testing.T) {
 func TestFLACInOgg(t *testing.T) {
 	t.Parallel()
 	ffmpeg := tool(t, "ffmpeg")
-	name := filepath.Join(t.TempDir(), "a.ogg")
+	dir := t.TempDir()
+	name := filepath.Join(dir, "a.ogg")
 	done, chained := 0, 0
 	var first [][]byte
 	for _, file := range corpus(t, "flac") {
@@ -114,20 +122,22 @@ func TestFLACInOgg(t *testing.T) {
 			t.Logf("%s: %v", filepath.Base(file), err)
 			continue
 		}
-		before, derr := ffmpegSamples(t.Context(), ffmpeg, name, src, "")
+		files, reports := []coded{{src, ""}}, []redact.Report(nil)
 		for i, spans := range spanSets(file, info.Length, 3) {
 			out, r, err := checkLaws(t, src, redact.Edit{Spans: spans, Fill: fills[i]})
 			if err != nil {
-				t.Errorf("%s: %v", file, err)
-				continue
+				t.Fatalf("%s: %v", file, err)
 			}
-			after, err := ffmpegSamples(t.Context(), ffmpeg, name, out, "")
-			if derr == nil && err != nil {
-				t.Errorf("%s: ffmpeg: %v", file, err)
-			} else if derr == nil {
-				checkSamples(t, filepath.Base(file)+" in Ogg "+string(fills[i]), before, after, 0, r, info)
-			}
+			files, reports = append(files, coded{out, ""}), append(reports, r)
 			done++
+		}
+		all := ffmpegPlays(t.Context(), ffmpeg, dir, "b.ogg", files...)
+		for i, after := range all[1:] {
+			if all[0].err == nil && after.err != nil {
+				t.Errorf("%s: ffmpeg: %v", file, after.err)
+			} else if all[0].err == nil {
+				checkSamples(t, filepath.Base(file)+" in Ogg "+string(fills[i]), all[0].samples, after.samples, 0, reports[i], info)
+			}
 		}
 		first = append(first, src)
 		if n := len(first); n > 1 && len(first[n-1])+len(first[n-2]) < 80_000 {

@@ -182,14 +182,14 @@ func TestMP3FromLame(t *testing.T) {
 				if fill == earshot.FillSilence && !strings.Contains(info.Format, "variable") && len(out) != len(src) {
 					t.Errorf("silence changed the size from %d to %d", len(src), len(out))
 				}
-				before, err := ffmpegSamples(t.Context(), ffmpeg, filepath.Join(dir, "x.mp3"), src, info.Format)
-				if err != nil || len(before) == 0 {
-					t.Logf("ffmpeg: %v", err)
+				heard := ffmpegPlays(t.Context(), ffmpeg, dir, "x.mp3", coded{src, info.Format}, coded{out, info.Format})
+				before, after := heard[0].samples, heard[1].samples
+				if heard[0].err != nil || len(before) == 0 {
+					t.Logf("ffmpeg: %v", heard[0].err)
 					continue
 				}
-				after, err := ffmpegSamples(t.Context(), ffmpeg, filepath.Join(dir, "x.mp3"), out, info.Format)
-				if err != nil {
-					t.Fatalf("ffmpeg on the output: %v", err)
+				if heard[1].err != nil {
+					t.Fatalf("ffmpeg on the output: %v", heard[1].err)
 				}
 				switch fill {
 				case earshot.FillSilence:
