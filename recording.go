@@ -5,8 +5,8 @@ import "time"
 // RecordingID names one version of one object. Version is empty in a bucket that has never been
 // versioned, and "null" for the objects that such a bucket held when versioning was switched on.
 type RecordingID struct {
-	Bucket  string `json:"bucket"`
-	Key     string `json:"key"`
+	Bucket  string `json:"bucket,omitempty"`
+	Key     string `json:"key,omitempty"`
 	Version string `json:"version,omitempty"`
 }
 
@@ -28,15 +28,15 @@ type SubjectID string
 
 // Recording is what a listing and the object's metadata say of one stored recording.
 type Recording struct {
-	ID   RecordingID `json:"id"`
-	ETag string      `json:"etag"` // as the store gave it, without quotes
+	ID   RecordingID `json:"id,omitzero"`
+	ETag string      `json:"etag,omitempty"` // as the store gave it, without quotes
 	// Hidden says that it lies behind a delete marker: readers do not see it, the store still has it.
 	Hidden bool `json:"hidden,omitempty"`
 	// Class is set for a companion that has rules of its own, as the layout names it; it is empty for a
 	// recording.
 	Class    string    `json:"class,omitempty"`
 	Size     int64     `json:"size"` // bytes
-	StoredAt time.Time `json:"stored_at"`
+	StoredAt time.Time `json:"stored_at,omitzero"`
 	// CapturedAt is when the device heard it. It is the zero time where nothing says so, and
 	// where what was said cannot be true (before 2000, or after StoredAt by more than a day).
 	CapturedAt time.Time `json:"captured_at,omitzero"`

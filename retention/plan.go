@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"earshot"
@@ -278,14 +279,19 @@ func (p *planning) overlooked(ctx context.Context, batch []catalog.Row, results 
 // errToHear.
 func (p *planning) resolve(ctx context.Context, batch []catalog.Row, people people, quiet bool, results []resolved, errs []error, which func(int) bool) error {
 	group, inner := errgroup.WithContext(ctx)
-	group.SetLimit(p.r.o.Workers)
-	for i, row := range batch {
-		if !which(i) {
-			continue
-		}
+	var next atomic.Int64
+	for range min(p.r.o.Workers, len(batch)) { // not one for each recording: to begin one takes longer than most decisions
 		group.Go(func() error {
-			results[i], errs[i] = p.r.conclude(inner, resolved{known: row.Known, quiet: quiet, later: p.later}, people, p.run.AsOf)
-			return inner.Err()
+			for i := int(next.Add(1)) - 1; i < len(batch); i = int(next.Add(1)) - 1 {
+				if !which(i) {
+					continue
+				}
+				results[i], errs[i] = p.r.conclude(inner, resolved{known: batch[i].Known, quiet: quiet, later: p.later}, people, p.run.AsOf)
+				if err := inner.Err(); err != nil {
+					return err
+				}
+			}
+			return nil
 		})
 	}
 	return group.Wait()

@@ -112,7 +112,7 @@ func New(o Options) (*Runner, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Workers == 0 {
+	if o.Workers <= 0 {
 		o.Workers = max(8, 4*runtime.GOMAXPROCS(0))
 	}
 	if o.Spool == "" {

@@ -26,23 +26,32 @@ type dialect struct {
 	// orFail after "update": SQLite need not copy each page that a statement of many rows changes, to take the
 	// statement back by itself. Where one fails the transaction is rolled back anyway.
 	orFail string
+	// row is the columns of a recording, the last of them where it lies in the table (0 with PostgreSQL). atPlace
+	// finds it there again; a vacuum may have moved it, so that nothing is known by its place alone.
+	row, atPlace string
 	// ruleOf gives the rule out of an action's document in column a.doc.
 	ruleOf string
+	// parameter is the nth of a statement that has very many of them, each named once and in order: SQLite
+	// looks for the name of each that has one among all of them.
+	parameter func(n int) string
 	// ddl rewrites a migration.
 	ddl func(string) string
 }
 
 func sqliteDialect() dialect {
 	return dialect{
-		goose: goose.DialectSQLite3, orFail: " or fail", ruleOf: "json_extract(a.doc, '$.decision.rule')",
-		ddl: func(s string) string { return s },
+		goose: goose.DialectSQLite3, orFail: " or fail", row: rowColumns + ", rowid", atPlace: " and recordings.rowid = v.place", ruleOf: "json_extract(a.doc, '$.decision.rule')",
+		parameter: func(int) string { return "?" },
+		ddl:       func(s string) string { return s },
 	}
 }
 
 func postgresDialect() dialect {
 	return dialect{
 		goose: goose.DialectPostgres, server: true, shared: true, forUpdate: " for update", skipLocked: " for update skip locked",
-		ruleOf: "cast(a.doc as json) -> 'decision' ->> 'rule'", ddl: postgresDDL,
+		row:       rowColumns + ", cast(0 as bigint)",
+		ruleOf:    "cast(a.doc as json) -> 'decision' ->> 'rule'",
+		parameter: func(n int) string { return "$" + strconv.Itoa(n) }, ddl: postgresDDL,
 	}
 }
 

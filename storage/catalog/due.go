@@ -131,11 +131,11 @@ const idle = ` gone_at = 0 and bucket = $1 and not exists
 // The parts of what is due, each a stretch of an index that begins behind the row of the page before: no page
 // reads again what earlier ones have read.
 const (
-	dueQueryOfDigest = "select " + rowColumns + " from recordings where" + idle +
+	dueOfDigest = " from recordings where" + idle +
 		" and due_digest = $3 and (due_at, key) > ($4, $5) and due_at <= $6 order by due_at, key limit 1000"
 	// Digest and time are not compared as they are, or the engine might take the index and sort. What is due at once was
 	// given before; what became so since is for the next plan.
-	dueQuerySweep = "select " + rowColumns + " from recordings where" + idle +
+	dueSweep = " from recordings where" + idle +
 		" and due_digest || '' = $3 and due_at + 0 >= 0 and key > $4 and ($5 = '' or key < $5) order by key limit 1000"
 )
 
@@ -144,7 +144,7 @@ func (q *dueQuery) ofDigest(ctx context.Context, digest string, from, by int64) 
 	var page []Row
 	for fromDue, fromKey := from, ""; !q.over; {
 		var err error
-		page, err = q.d.pageInto(ctx, page[:0], dueQueryOfDigest, q.bucket, q.asOf, digest, fromDue, fromKey, by)
+		page, err = q.d.pageInto(ctx, page[:0], "select "+q.d.dialect.row+dueOfDigest, q.bucket, q.asOf, digest, fromDue, fromKey, by)
 		if err != nil {
 			return err
 		}
@@ -169,7 +169,7 @@ func (q *dueQuery) sweep(ctx context.Context, digest string) error {
 	var page []Row
 	for from := beforePrefix(q.prefix); !q.over; {
 		var err error
-		page, err = q.d.pageInto(ctx, page[:0], dueQuerySweep, q.bucket, q.asOf, digest, from, q.end)
+		page, err = q.d.pageInto(ctx, page[:0], "select "+q.d.dialect.row+dueSweep, q.bucket, q.asOf, digest, from, q.end)
 		if err != nil {
 			return err
 		}

@@ -16,8 +16,8 @@ func Migrations() fs.FS {
 
 // The statements that read what is due.
 const (
-	DueOfDigest = dueQueryOfDigest
-	DueSweep    = dueQuerySweep
+	DueOfDigest = "select " + rowColumns + dueOfDigest
+	DueSweep    = "select " + rowColumns + dueSweep
 )
 
 // VoicesBefore reads what comes before a recording in its session.

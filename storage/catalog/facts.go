@@ -50,24 +50,34 @@ type Row struct {
 	DueAt       time.Time `json:"due_at"`
 	GoneAt      time.Time `json:"gone_at,omitzero"`
 	rawDue      int64
+	place       int64 // where it lies in the table, with SQLite
 }
 
 // Never is a due date that does not come.
 const Never = math.MaxInt64
 
+// rowColumns come before the place, which the dialect adds: see scanRow.
 const rowColumns = "bucket, key, etag, size, stored_at, facts, disposition, rule, reason, due_at, gone_at"
+
+// facts is what the column of that name has of a recording: what has a column of its own is not in it again.
+func facts(k Known) string {
+	r := &k.Recording
+	r.ID.Bucket, r.ID.Key, r.ETag, r.Size, r.StoredAt = "", "", "", 0, time.Time{}
+	return toJSON(k)
+}
 
 type scannable interface{ Scan(...any) error }
 
 func scanRow(s scannable) (Row, error) {
 	var r Row
-	var bucket, key, etag, facts string
+	var bucket, key, etag string
+	var facts []byte
 	var size, stored, due, gone int64
-	if err := s.Scan(&bucket, &key, &etag, &size, &stored, &facts, &r.Disposition, &r.Rule, &r.Reason, &due, &gone); err != nil {
+	if err := s.Scan(&bucket, &key, &etag, &size, &stored, &facts, &r.Disposition, &r.Rule, &r.Reason, &due, &gone, &r.place); err != nil {
 		return r, err
 	}
-	if facts != "" {
-		if err := json.Unmarshal([]byte(facts), &r.Known); err != nil {
+	if len(facts) > 0 {
+		if err := json.Unmarshal(facts, &r.Known); err != nil {
 			return r, fmt.Errorf("facts of a recording: %w", err)
 		}
 	}
@@ -83,7 +93,7 @@ func scanRow(s scannable) (Row, error) {
 
 // Recording reads one row, gone or not.
 func (d *DB) Recording(ctx context.Context, bucket, key string) (Row, error) {
-	r, err := scanRow(d.db.QueryRowContext(ctx, "select "+rowColumns+" from recordings where bucket = $1 and key = $2", bucket, key))
+	r, err := scanRow(d.db.QueryRowContext(ctx, "select "+d.dialect.row+" from recordings where bucket = $1 and key = $2", bucket, key))
 	if errors.Is(err, sql.ErrNoRows) {
 		err = fmt.Errorf("recording: %w (run earshot scan)", ErrNotFound)
 	}
@@ -95,7 +105,7 @@ func (d *DB) Recordings(ctx context.Context, bucket string, keys []string) (map[
 	out := map[string]Row{}
 	for part := range slices.Chunk(keys, inPart) {
 		in, args := list(part, 2)
-		page, err := d.page(ctx, "select "+rowColumns+" from recordings where bucket = $1 and key in "+in, append([]any{bucket}, args...)...)
+		page, err := d.page(ctx, "select "+d.dialect.row+" from recordings where bucket = $1 and key in "+in, append([]any{bucket}, args...)...)
 		if err != nil {
 			return nil, wrap("reading recordings", err)
 		}
@@ -159,7 +169,7 @@ const (
 // Decided lists up to limit recordings below a prefix of which a disposition was said last, in order
 // of key, from the first key after `after`.
 func (d *DB) Decided(ctx context.Context, bucket, prefix, disposition, after string, limit int) ([]Row, error) {
-	query, args := "select "+rowColumns+" from recordings where gone_at = 0 and bucket = $1 and key >= $2 and key > $3 and disposition = $4", []any{bucket, prefix, after, disposition}
+	query, args := "select "+d.dialect.row+" from recordings where gone_at = 0 and bucket = $1 and key >= $2 and key > $3 and disposition = $4", []any{bucket, prefix, after, disposition}
 	if end := prefixEnd(prefix); end != "" {
 		query, args = query+" and key < $5", append(args, end)
 	}
@@ -174,7 +184,7 @@ const livePage = 1000
 func (d *DB) Live(ctx context.Context, bucket, prefix string) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
 		for after, first := "", true; ; first = false {
-			query, args := "select "+rowColumns+" from recordings where gone_at = 0 and bucket = $1 and key >= $2", []any{bucket, prefix}
+			query, args := "select "+d.dialect.row+" from recordings where gone_at = 0 and bucket = $1 and key >= $2", []any{bucket, prefix}
 			if !first {
 				query, args = query+" and key > $3", append(args, after)
 			}
@@ -204,7 +214,7 @@ func (d *DB) Live(ctx context.Context, bucket, prefix string) iter.Seq2[Row, err
 func (d *DB) GoneSince(ctx context.Context, bucket string, since time.Time) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
 		for after := ""; ; {
-			page, err := d.page(ctx, "select "+rowColumns+" from recordings where gone_at > $1 and bucket = $2 and key > $3 order by key limit 1000", micros(since), bucket, after)
+			page, err := d.page(ctx, "select "+d.dialect.row+" from recordings where gone_at > $1 and bucket = $2 and key > $3 order by key limit 1000", micros(since), bucket, after)
 			if err != nil {
 				yield(Row{}, wrap("listing what is gone", err))
 				return

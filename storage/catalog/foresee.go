@@ -4,8 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -48,13 +46,13 @@ func (d *DB) Foresee(ctx context.Context, fs []Foresight) error {
 			case f.Later && f.Same:
 			case f.Later:
 				_, err = tx.ExecContext(ctx, "update recordings set facts = $1, subject = $2, device = $3 where bucket = $4 and key = $5 and etag = $6 and due_at = $7 and stored_at = $8",
-					toJSON(f.Known), string(r.Subject), r.Device, r.ID.Bucket, r.ID.Key, r.ETag, was.rawDue, micros(was.Recording.StoredAt))
+					facts(f.Known), string(r.Subject), r.Device, r.ID.Bucket, r.ID.Key, r.ETag, was.rawDue, micros(was.Recording.StoredAt))
 			case was == nil:
 				_, err = tx.ExecContext(ctx, foreseeLearned,
-					toJSON(f.Known), string(r.Subject), r.Device, f.Disposition, f.Rule, f.Reason, f.due(), mark(f.Digest), r.ID.Bucket, r.ID.Key, r.ETag)
+					facts(f.Known), string(r.Subject), r.Device, f.Disposition, f.Rule, f.Reason, f.due(), mark(f.Digest), r.ID.Bucket, r.ID.Key, r.ETag)
 			case !f.Same:
 				_, err = tx.ExecContext(ctx, foreseeLearned+" and due_at = $12 and stored_at = $13",
-					toJSON(f.Known), string(r.Subject), r.Device, f.Disposition, f.Rule, f.Reason, f.due(), mark(f.Digest), r.ID.Bucket, r.ID.Key, r.ETag,
+					facts(f.Known), string(r.Subject), r.Device, f.Disposition, f.Rule, f.Reason, f.due(), mark(f.Digest), r.ID.Bucket, r.ID.Key, r.ETag,
 					was.rawDue, micros(was.Recording.StoredAt))
 			case was.Disposition != f.Disposition || was.Rule != f.Rule:
 				_, err = tx.ExecContext(ctx, `update recordings set disposition = $1, rule = $2, reason = $3, due_at = $4, due_digest = $5
@@ -95,22 +93,21 @@ const foresights = 20
 // foreseeAgain writes when recordings are due of which the same is to become as before. The columns of
 // other indices are not named, so that those need not be written.
 func (d *DB) foreseeAgain(ctx context.Context, tx *sql.Tx, fs []*Foresight) error {
-	slices.SortStableFunc(fs, func(a, b *Foresight) int {
-		return strings.Compare(a.Known.Recording.ID.Bucket, b.Known.Recording.ID.Bucket)
-	})
 	for len(fs) > 0 {
 		first := fs[0]
 		n := 1
-		for n < min(len(fs), foresights) && fs[n].Digest == first.Digest && fs[n].Known.Recording.ID.Bucket == first.Known.Recording.ID.Bucket {
+		for n < min(len(fs), foresights) && fs[n].Digest == first.Digest {
 			n++
 		}
 		if n < foresights { // few texts of statements, so that each is parsed once
 			n = 1
 		}
-		args := []any{first.Known.Recording.ID.Bucket, mark(first.Digest)}
+		args := make([]any, 0, 8*n+1)
 		for _, f := range fs[:n] {
-			args = append(args, f.Known.Recording.ID.Key, f.Known.Recording.ETag, f.Reason, f.due(), f.Was.rawDue, micros(f.Was.Recording.StoredAt))
+			r := f.Known.Recording
+			args = append(args, r.ID.Bucket, r.ID.Key, r.ETag, f.Reason, f.due(), f.Was.rawDue, micros(f.Was.Recording.StoredAt), f.Was.place)
 		}
+		args = append(args, mark(first.Digest))
 		if _, err := tx.ExecContext(ctx, d.foreseeQuery(n), args...); err != nil {
 			return err
 		}
@@ -119,20 +116,27 @@ func (d *DB) foreseeAgain(ctx context.Context, tx *sql.Tx, fs []*Foresight) erro
 	return nil
 }
 
-// foreseeQuery writes n rows. The bucket is a column of v, or SQLite takes all of a bucket for few rows and goes
-// through them.
+// foreseeQuery writes n rows.
 func (d *DB) foreseeQuery(n int) string {
 	var b strings.Builder
-	b.WriteString("with v(bucket, key, etag, reason, due, was, stored) as (values ")
+	count := 0
+	next := func() string {
+		count++
+		return d.dialect.parameter(count)
+	}
+	b.WriteString("with v(bucket, key, etag, reason, due, was, stored, place) as (values ")
 	for i := range n {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		at := func(k int) string { return "$" + strconv.Itoa(3+6*i+k) }
-		b.WriteString("($1, " + at(0) + ", " + at(1) + ", " + at(2) + ", cast(" + at(3) + " as bigint), cast(" + at(4) + " as bigint), cast(" + at(5) + " as bigint))")
+		b.WriteString("(" + next() + ", " + next() + ", " + next() + ", " + next())
+		for range 4 {
+			b.WriteString(", cast(" + next() + " as bigint)")
+		}
+		b.WriteString(")")
 	}
-	b.WriteString(") update" + d.dialect.orFail + ` recordings set reason = v.reason, due_at = v.due, due_digest = $2 from v
+	b.WriteString(") update" + d.dialect.orFail + ` recordings set reason = v.reason, due_at = v.due, due_digest = ` + next() + ` from v
 		where recordings.bucket = v.bucket and recordings.key = v.key and recordings.etag = v.etag
-		and recordings.due_at = v.was and recordings.stored_at = v.stored`)
+		and recordings.due_at = v.was and recordings.stored_at = v.stored` + d.dialect.atPlace)
 	return b.String()
 }

@@ -36,7 +36,7 @@ func (d *DB) TakeToHear(ctx context.Context, terms string, l Lease, limit int) (
 			micros(l.Now), limit, l.Owner, micros(l.Until), terms); err != nil {
 			return err
 		}
-		rows, err := tx.QueryContext(ctx, "select "+rowColumns+` from recordings where gone_at = 0 and (bucket, key) in
+		rows, err := tx.QueryContext(ctx, "select "+d.dialect.row+` from recordings where gone_at = 0 and (bucket, key) in
 			(select bucket, key from hearings where owner = $1 and lease_until = $2) order by bucket, key`, l.Owner, micros(l.Until))
 		if err != nil {
 			return err
@@ -65,7 +65,7 @@ func (d *DB) Heard(ctx context.Context, owner string, was Row, learned *Known) e
 			if _, err := tx.ExecContext(ctx, `update recordings set facts = $1, subject = $2, device = $3
 				where bucket = $4 and key = $5 and etag = $6 and stored_at = $7 and gone_at = 0
 				and exists (select 1 from hearings h where h.bucket = recordings.bucket and h.key = recordings.key and h.owner = $8)`,
-				toJSON(*learned), string(r.Subject), r.Device, id.Bucket, id.Key, r.ETag, micros(was.Recording.StoredAt), owner); err != nil {
+				facts(*learned), string(r.Subject), r.Device, id.Bucket, id.Key, r.ETag, micros(was.Recording.StoredAt), owner); err != nil {
 				return err
 			}
 		}

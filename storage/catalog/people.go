@@ -286,7 +286,7 @@ func wrap(doing string, err error) error {
 
 // Of lists the recordings of a data subject that are not gone, in order.
 func (d *DB) Of(ctx context.Context, subject earshot.SubjectID) ([]Row, error) {
-	out, err := d.page(ctx, "select "+rowColumns+" from recordings where gone_at = 0 and subject <> '' and subject = $1 order by bucket, key", string(subject))
+	out, err := d.page(ctx, "select "+d.dialect.row+" from recordings where gone_at = 0 and subject <> '' and subject = $1 order by bucket, key", string(subject))
 	return out, wrap("listing a data subject's recordings", err)
 }
 

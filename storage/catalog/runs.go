@@ -254,7 +254,7 @@ func (d *DB) Settle(ctx context.Context, now int64, batch ...Transition) error {
 				}
 			case k != nil:
 				_, err = tx.ExecContext(ctx, `update recordings set etag = $1, size = $2, stored_at = $3, facts = $4, due_at = $7 where bucket = $5 and key = $6`,
-					k.Recording.ETag, k.Recording.Size, micros(k.Recording.StoredAt), toJSON(k), id.Bucket, id.Key, atOnce(time.Now()))
+					k.Recording.ETag, k.Recording.Size, micros(k.Recording.StoredAt), facts(*k), id.Bucket, id.Key, atOnce(time.Now()))
 			}
 			if err != nil {
 				return err

@@ -141,13 +141,14 @@ func TestDueIsServedByItsIndex(t *testing.T) {
 			if !strings.Contains(plan, "voices_session (bucket=? AND place=? AND (captured_at,key)<(?,?))") || strings.Contains(plan, "TEMP B-TREE") {
 				t.Errorf("a session is not one range of its index:\n%s", plan)
 			}
-			args := []any{"b", []byte("digest")}
+			var args []any
 			for i := range catalog.Foresights {
-				args = append(args, fmt.Sprintf("k%06d", i), "e", "reason", 1, 0, 9)
+				args = append(args, "b", fmt.Sprintf("k%06d", i), "e", "reason", 1, 0, 9, i)
 			}
+			args = append(args, "digest")
 			plan = explain(t.Context(), t, raw, ask+d.ForeseeAgain(), args...)
-			if !strings.Contains(plan, "recordings USING INDEX sqlite_autoindex_recordings_1 (bucket=? AND key=?)") {
-				t.Errorf("decisions are not written by key:\n%s", plan)
+			if !strings.Contains(plan, "recordings USING INTEGER PRIMARY KEY (rowid=?)") {
+				t.Errorf("decisions are not written by place:\n%s", plan)
 			}
 		}
 		if _, err := raw.ExecContext(t.Context(), "analyze"); err != nil {

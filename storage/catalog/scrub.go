@@ -127,7 +127,7 @@ func scrubFacts(ctx context.Context, tx *sql.Tx, s Scrubbing) (int, error) {
 			continue
 		}
 		k.Rows = nil
-		if _, err := tx.ExecContext(ctx, "update recordings set facts = $1, due_at = 0 where bucket = $2 and key = $3", toJSON(k), r.bucket, r.key); err != nil {
+		if _, err := tx.ExecContext(ctx, "update recordings set facts = $1, due_at = 0 where bucket = $2 and key = $3", facts(k), r.bucket, r.key); err != nil {
 			return n, err
 		}
 		n++
@@ -239,14 +239,14 @@ func (d *DB) Compact(ctx context.Context) error {
 
 // Owners gives the recordings of a bucket that have a stem and are not gone.
 func (d *DB) Owners(ctx context.Context, bucket, stem string) ([]Row, error) {
-	out, err := d.page(ctx, "select "+rowColumns+" from recordings where gone_at = 0 and stem <> '' and bucket = $1 and stem = $2 order by key", bucket, stem)
+	out, err := d.page(ctx, "select "+d.dialect.row+" from recordings where gone_at = 0 and stem <> '' and bucket = $1 and stem = $2 order by key", bucket, stem)
 	return out, wrap("looking for a companion's recording", err)
 }
 
 // TouchBesides makes the rows due that `besides` names for recordings which went at or after `since`, and
 // returns the time of the last of those.
 func (d *DB) TouchBesides(ctx context.Context, since time.Time, besides func(bucket, key string) []string) (last time.Time, err error) {
-	rows, err := d.page(ctx, "select "+rowColumns+" from recordings where gone_at > 0 and gone_at >= $1 order by gone_at", micros(since))
+	rows, err := d.page(ctx, "select "+d.dialect.row+" from recordings where gone_at > 0 and gone_at >= $1 order by gone_at", micros(since))
 	if err != nil {
 		return since, wrap("looking for what went", err)
 	}

@@ -123,7 +123,7 @@ func (d *DB) Calm(ctx context.Context, bucket string, vs []Voice) error {
 func (d *DB) Ready(ctx context.Context, bucket string, keys []string, asOf time.Time) (out []Row, err error) {
 	for part := range slices.Chunk(keys, inPart) {
 		in, args := list(part, 3)
-		page, err := d.page(ctx, "select "+rowColumns+" from recordings where"+idle+" and key in "+in+" order by key", append([]any{bucket, micros(asOf)}, args...)...)
+		page, err := d.page(ctx, "select "+d.dialect.row+" from recordings where"+idle+" and key in "+in+" order by key", append([]any{bucket, micros(asOf)}, args...)...)
 		if err != nil {
 			return nil, wrap("reading recordings", err)
 		}
