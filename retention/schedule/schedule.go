@@ -309,7 +309,7 @@ func (s *Schedule) once(ctx context.Context, j job) {
 
 func (s *Schedule) run(ctx context.Context, policy string) (string, error) {
 	r := s.o.Runner
-	if _, err := r.Settle(ctx); err != nil && !errors.Is(err, retention.ErrPartly) {
+	if err := s.inTurn(ctx, func() error { _, err := r.Settle(ctx); return err }); err != nil && !errors.Is(err, retention.ErrPartly) {
 		return "", err
 	}
 	// Runs that were approved, or cut off, come first: planning again would give them up.
@@ -319,7 +319,7 @@ func (s *Schedule) run(ctx context.Context, policy string) (string, error) {
 			return "", err
 		}
 		for _, run := range runs {
-			if _, err := r.Apply(ctx, run.ID); err != nil && !errors.Is(err, retention.ErrStaleRun) && !errors.Is(err, retention.ErrPartly) {
+			if _, err := s.apply(ctx, run.ID); err != nil && !errors.Is(err, retention.ErrStaleRun) && !errors.Is(err, retention.ErrPartly) {
 				return "", err
 			}
 		}
@@ -328,12 +328,37 @@ func (s *Schedule) run(ctx context.Context, policy string) (string, error) {
 	if away != nil && !errors.Is(away, retention.ErrPartly) {
 		return "", away
 	}
-	p, err := r.Plan(ctx, policy)
+	var p retention.Planned
+	err := s.inTurn(ctx, func() (err error) { p, err = r.Plan(ctx, policy); return err })
 	if err != nil {
 		return "", errors.Join(away, err)
 	}
 	result, err := s.carryOut(ctx, p)
 	return result, errors.Join(away, err)
+}
+
+// busyPoll is how often it is looked whether another process is done.
+const busyPoll = time.Second
+
+// inTurn does what one process does at a time. Where another is at it (the run of another policy, a command by hand)
+// that is waited for: the next time of this run may be a day away.
+func (s *Schedule) inTurn(ctx context.Context, do func() error) error {
+	for {
+		err := do()
+		if !errors.Is(err, catalog.ErrBusy) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(err, ctx.Err())
+		case <-time.After(busyPoll):
+		}
+	}
+}
+
+func (s *Schedule) apply(ctx context.Context, run earshot.RunID) (done retention.Applied, err error) {
+	err = s.inTurn(ctx, func() (err error) { done, err = s.o.Runner.Apply(ctx, run); return err })
+	return done, err
 }
 
 // carryOut applies a plan that needs nobody's approval.
@@ -342,7 +367,7 @@ func (s *Schedule) carryOut(ctx context.Context, p retention.Planned) (string, e
 	case earshot.RunSealed:
 		return fmt.Sprintf("run %s waits for approval: %s", p.Run.ID, p.Run.WhyApproval), nil
 	case earshot.RunApproved:
-		done, err := s.o.Runner.Apply(ctx, p.Run.ID)
+		done, err := s.apply(ctx, p.Run.ID)
 		return fmt.Sprintf("run %s: %d deleted, %d redacted, %d skipped, %d failed", p.Run.ID, done.Deleted, done.Redacted, done.Skipped, done.Failed), err
 	default:
 		return fmt.Sprintf("run %s: nothing is due", p.Run.ID), nil

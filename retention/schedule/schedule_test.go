@@ -274,3 +274,22 @@ func TestNothingIsGoneOnWithInQuietHours(t *testing.T) {
 		}
 	}
 }
+
+// TestARunWaitsForAnotherThatIsUnderWay: what another process is at (the plan of another policy, an application by
+// hand) does not put a run off until its next time.
+func TestARunWaitsForAnotherThatIsUnderWay(t *testing.T) {
+	for _, what := range []string{"plan", "apply"} {
+		t.Run(what, func(t *testing.T) {
+			s := newSite(t, "9", "0 3 * * *")
+			s.ran(t, "pa", s.now.AddDate(0, 0, -2))
+			release, err := s.db.Exclusive(what)
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.AfterFunc(2*time.Second, release)
+			if st := s.serve(t, 30*time.Second); !strings.Contains(st[0].Result, "1 deleted") {
+				t.Errorf("got %+v, want the one recording deleted", st[0])
+			}
+		})
+	}
+}
