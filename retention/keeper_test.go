@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"earshot/retention"
+	"earshot/storage/catalog"
 	"earshot/storage/storagetest"
 )
 
@@ -62,5 +63,32 @@ func TestInventoriesStayOnOneMachine(t *testing.T) {
 	}
 	if got, err := reconcile("d"); !errors.Is(err, retention.ErrVanished) || !got.Lost {
 		t.Errorf("without its list: %+v, %v; want it lost", got, err)
+	}
+}
+
+// TestWhoLooksOnDoesNotHoldUpTheKeeper: machines begin at the same minute, and each is told where the inventory is
+// though another is at it; for what is another bucket's nobody waits.
+func TestWhoLooksOnDoesNotHoldUpTheKeeper(t *testing.T) {
+	w := newWorld(t, storagetest.Embedded(t), true, false)
+	w.together = true
+	w.record("s1", "a", 5, 300)
+	p := w.mustStart()
+	defer p.stop()
+	if _, err := p.runner.Reconcile(t.Context(), w.name, filepath.Join(w.dir, "a")); err != nil {
+		t.Fatal(err)
+	}
+	release, err := p.db.Exclusive("reconcile " + w.name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	if _, err := p.runner.Reconcile(t.Context(), w.name, filepath.Join(w.dir, "b")); !errors.Is(err, retention.ErrElsewhere) {
+		t.Errorf("while the keeper is at it: %v, want to be told where it is", err)
+	}
+	if _, err := p.runner.Reconcile(t.Context(), w.name, filepath.Join(w.dir, "a")); !errors.Is(err, catalog.ErrBusy) {
+		t.Errorf("twice at once on the machine itself: %v", err)
+	}
+	if _, err := p.runner.Reconcile(t.Context(), w.logs, filepath.Join(w.dir, "a")); err != nil {
+		t.Errorf("another bucket: %v", err)
 	}
 }

@@ -63,13 +63,22 @@ func (r *Runner) Reconcile(ctx context.Context, bucket, dir string) (Reconciled,
 	if !r.o.Catalog.Shared() {
 		return r.reconcile(ctx, bucket, dir)
 	}
-	release, err := r.o.Catalog.Exclusive("reconcile")
+	// Before the lock too: all machines begin at the same minute, and those that only look must not keep the
+	// one that has the inventory from its turn.
+	elsewhere := func() (Reconciled, error) {
+		since, err := r.mayCompare(ctx, bucket, dir)
+		return Reconciled{Inventory: Inventory{Bucket: bucket, TakenAt: since}}, err
+	}
+	if out, err := elsewhere(); err != nil {
+		return out, err
+	}
+	release, err := r.o.Catalog.Exclusive("reconcile " + bucket)
 	if err != nil {
 		return Reconciled{}, err
 	}
 	defer release()
-	if since, err := r.mayCompare(ctx, bucket, dir); err != nil {
-		return Reconciled{Inventory: Inventory{Bucket: bucket, TakenAt: since}}, err
+	if out, err := elsewhere(); err != nil {
+		return out, err
 	}
 	return r.reconcile(ctx, bucket, dir)
 }
