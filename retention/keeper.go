@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"earshot"
 )
 
 // ErrElsewhere means: the last inventory of a bucket lies on another machine of the installation, which is the one to
@@ -20,6 +22,7 @@ type keeper struct {
 	Where   string    `json:"where"`
 	Root    string    `json:"root"`
 	TakenAt time.Time `json:"taken_at"`
+	LogSize int64     `json:"log_size"` // as in [Inventory]
 }
 
 func keeperMark(bucket string) string { return "inventory of " + bucket }
@@ -94,5 +97,30 @@ func (r *Runner) kept(ctx context.Context, inv Inventory, dir string) error {
 	if err != nil {
 		return err
 	}
-	return r.setKeeper(ctx, inv.Bucket, keeper{Where: where, Root: inv.Root, TakenAt: inv.TakenAt})
+	return r.setKeeper(ctx, inv.Bucket, keeper{Where: where, Root: inv.Root, TakenAt: inv.TakenAt, LogSize: inv.LogSize})
+}
+
+// renewFor takes a bucket's inventory anew, while what was done about a person can still be explained. Where another
+// machine has it, that must have taken it since.
+func (r *Runner) renewFor(ctx context.Context, bucket string, subject earshot.SubjectID) error {
+	_, elsewhere := r.Reconcile(ctx, bucket, r.o.Inventory)
+	if errors.Is(elsewhere, ErrVanished) { // it has been written down
+		return nil
+	}
+	if !errors.Is(elsewhere, ErrElsewhere) {
+		return elsewhere
+	}
+	k, err := r.keeper(ctx, bucket)
+	if err != nil {
+		return err
+	}
+	for a, err := range r.o.Catalog.Acted(ctx, k.LogSize) {
+		if err != nil {
+			return err
+		}
+		if a.Recording.Subject == subject && a.Recording.ID.Bucket == bucket {
+			return fmt.Errorf("what went of the person has gone since the last inventory: %w", elsewhere)
+		}
+	}
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"earshot"
 	"earshot/retention"
 	"earshot/storage/catalog"
 	"earshot/storage/storagetest"
@@ -91,4 +92,44 @@ func TestWhoLooksOnDoesNotHoldUpTheKeeper(t *testing.T) {
 	if _, err := p.runner.Reconcile(t.Context(), w.logs, filepath.Join(w.dir, "a")); err != nil {
 		t.Errorf("another bucket: %v", err)
 	}
+}
+
+// TestAPersonIsForgottenAfterTheKeepersInventory: what went of a person is explained by the machine that has the
+// inventory before another one makes the catalog forget whose it was.
+func TestAPersonIsForgottenAfterTheKeepersInventory(t *testing.T) {
+	w := newWorld(t, storagetest.Embedded(t), true, false)
+	w.together = true
+	w.record("s1", "a", 5, 300)
+	w.record("s2", "b", 5, 300)
+	p := w.mustStart()
+	defer p.stop()
+	reconcile := func() {
+		t.Helper()
+		w.now = w.now.Add(time.Minute)
+		if got, err := p.runner.Reconcile(t.Context(), w.name, filepath.Join(w.dir, "keeper")); err != nil {
+			t.Errorf("%+v, %v; want all explained", got, err)
+		}
+	}
+	p.run(t)
+	reconcile()
+	if _, err := p.runner.Ask(t.Context(), retention.Asked{Kind: earshot.RequestErasure, Subject: "s1"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, done := p.run(t); done.Deleted != 1 {
+		t.Fatalf("%+v", done)
+	}
+	if _, err := p.runner.CloseRequests(t.Context(), "s1"); !errors.Is(err, retention.ErrElsewhere) {
+		t.Errorf("before the keeper's inventory: %v", err)
+	}
+	if _, err := p.runner.ForgetKey(t.Context(), "s1"); !errors.Is(err, retention.ErrElsewhere) {
+		t.Errorf("the key, before the keeper's inventory: %v", err)
+	}
+	reconcile()
+	if closed, err := p.runner.CloseRequests(t.Context(), "s1"); err != nil || !closed.Scrubbed {
+		t.Errorf("after it: %+v, %v", closed, err)
+	}
+	if scrubbed, err := p.runner.ForgetKey(t.Context(), "s1"); err != nil || !scrubbed {
+		t.Errorf("the key, after it: %v, %v", scrubbed, err)
+	}
+	reconcile()
 }

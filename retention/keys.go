@@ -25,7 +25,7 @@ func (r *Runner) ForgetKey(ctx context.Context, subject earshot.SubjectID) (scru
 	} else if err != nil {
 		return false, err
 	}
-	if err := r.reconcileAll(ctx); err != nil {
+	if err := r.reconcileAll(ctx, subject); err != nil {
 		return false, err
 	}
 	if _, err := r.sayKey(ctx, audit.KindKeyGone, subject, ""); err != nil {
@@ -39,13 +39,14 @@ func (r *Runner) ForgetKey(ctx context.Context, subject earshot.SubjectID) (scru
 	return scrubErr == nil && err == nil, err
 }
 
-// reconcileAll brings the inventories up to date. What it finds amiss it has written down.
-func (r *Runner) reconcileAll(ctx context.Context) error {
+// reconcileAll brings the inventories up to date with what was done about a person. What it finds amiss it has written
+// down.
+func (r *Runner) reconcileAll(ctx context.Context, subject earshot.SubjectID) error {
 	if r.o.Inventory == "" {
 		return nil
 	}
 	for _, bucket := range r.Buckets() {
-		if _, err := r.Reconcile(ctx, bucket, r.o.Inventory); err != nil && !errors.Is(err, ErrVanished) {
+		if err := r.renewFor(ctx, bucket, subject); err != nil {
 			return fmt.Errorf("taking an inventory: %w", err)
 		}
 	}

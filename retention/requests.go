@@ -256,10 +256,11 @@ func (r *Runner) scrub(ctx context.Context, subject earshot.SubjectID) error {
 	if r.o.Inventory != "" {
 		for _, bucket := range r.Buckets() {
 			_, had, err := LastInventory(r.o.Inventory, bucket)
-			if err == nil && had {
-				_, err = r.Reconcile(ctx, bucket, r.o.Inventory)
+			k, keptErr := r.keeper(ctx, bucket)
+			if err = errors.Join(err, keptErr); err == nil && (had || k.Where != "") {
+				err = r.renewFor(ctx, bucket, subject)
 			}
-			if err != nil && !errors.Is(err, ErrVanished) && !errors.Is(err, ErrElsewhere) && !errors.Is(err, fs.ErrNotExist) {
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("taking an inventory without the person: %w", err)
 			}
 		}
