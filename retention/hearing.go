@@ -145,8 +145,8 @@ func (r *Runner) hear(ctx context.Context) (heard int, err error) {
 		if err != nil || len(rows) == 0 {
 			return heard, err
 		}
-		if err := r.hearAll(ctx, owner, rows); err != nil {
-			return heard, err
+		if err := r.hearAll(ctx, owner, rows); err != nil { // cut off, perhaps: then others need not wait for the leases
+			return heard, errors.Join(err, r.o.Catalog.LeaveToHear(context.WithoutCancel(ctx), owner))
 		}
 		heard += len(rows)
 	}

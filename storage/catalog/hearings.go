@@ -74,6 +74,12 @@ func (d *DB) Heard(ctx context.Context, owner string, was Row, learned *Known) e
 	}))
 }
 
+// LeaveToHear gives back what the owner was given and did not come to.
+func (d *DB) LeaveToHear(ctx context.Context, owner string) error {
+	_, err := d.db.ExecContext(ctx, "update hearings set owner = '', lease_until = 0 where owner = $1", owner)
+	return wrap("giving back recordings to hear", err)
+}
+
 // ToHear counts what is on the list.
 func (d *DB) ToHear(ctx context.Context) (n int, err error) {
 	err = d.db.QueryRowContext(ctx, "select count(*) from hearings").Scan(&n)
