@@ -38,8 +38,9 @@ type planning struct {
 	counts map[string]int // actions in the scope of each policy
 	digest sealer
 	later  bool // the first of two passes, see sessions.go
-	unwell int  // how many could not be read for no reason of their own, and why the last of them
+	unwell int  // how many of a scope could not be read for no reason of their own, and why the last of them
 	last   error
+	before int // actions of the scopes before
 	// tallies are the counts of each scope, when the plan is closed.
 	tallies map[Scope]map[string]int
 	// What one batch needs, for the next one to use again: these are large.
@@ -97,10 +98,8 @@ func (r *Runner) Plan(ctx context.Context, names ...string) (Planned, error) {
 		return Planned{}, err
 	}
 	p.later = r.rules.pooled && r.o.Session > 0
-	for _, s := range scopes {
-		if err := p.scope(ctx, s); err != nil {
-			return Planned{}, fmt.Errorf("planning for bucket %q: %w", s.Bucket, err)
-		}
+	if err := p.eachScope(ctx, scopes); err != nil {
+		return Planned{}, err
 	}
 	if p.later {
 		p.later = false

@@ -9,7 +9,7 @@ import (
 	"earshot/storage/catalog"
 )
 
-// mostUnread is when a plan is given up, since it is the store that is not well.
+// mostUnread is when a scope is given up, since it is the store that is not well.
 const mostUnread = 200
 
 // unread notes what could not be read of a batch, so that the next plan passes over it for a while, and gives what
@@ -78,10 +78,35 @@ func unwell(err error) bool {
 	return !own
 }
 
-// givenUp is why the plan is not made, when a batch was written.
+// errUnwell: a scope is given up.
+var errUnwell = errors.New("the store, or what hears, is not well (see earshot doctor)")
+
+// givenUp is why no more is planned in a scope, when a batch was written.
 func (p *planning) givenUp() error {
-	if p.unwell < mostUnread || p.unwell <= p.run.Actions {
+	if p.unwell < mostUnread || p.unwell <= p.run.Actions-p.before {
 		return nil
 	}
-	return fmt.Errorf("%d recordings could not be read, the last one: %w (see earshot doctor)", p.unwell, p.last)
+	return fmt.Errorf("%w: %d recordings could not be read, the last one: %w", errUnwell, p.unwell, p.last)
+}
+
+// eachScope plans for one scope after the other. One that is given up does not keep the others from being planned for,
+// unless recordings are decided together, of which it may have some.
+func (p *planning) eachScope(ctx context.Context, scopes []Scope) error {
+	var failed []error
+	for _, s := range scopes {
+		p.unwell, p.before = 0, p.run.Actions
+		err := p.scope(ctx, s)
+		if err == nil {
+			continue
+		}
+		err = fmt.Errorf("planning for bucket %q: %w", s.Bucket, err)
+		if failed = append(failed, err); p.later || ctx.Err() != nil || !errors.Is(err, errUnwell) {
+			return err
+		}
+		p.r.o.Logger.WarnContext(ctx, "a bucket is left to a later plan", "bucket", s.Bucket, "err", err)
+	}
+	if len(failed) == len(scopes) {
+		return errors.Join(failed...)
+	}
+	return nil
 }

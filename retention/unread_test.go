@@ -92,3 +92,29 @@ func TestUnreadableRecordingsDoNotHoldUpTheOthers(t *testing.T) {
 		})
 	}
 }
+
+// TestABucketThatIsNotWellDoesNotKeepTheOthersFromBeingPlannedFor: its listing may even work.
+func TestABucketThatIsNotWellDoesNotKeepTheOthersFromBeingPlannedFor(t *testing.T) {
+	w := newWorld(t, storagetest.Embedded(t), true, false)
+	sick := storagetest.Bucket(t, w.o, true, false)
+	for n := range 210 {
+		if _, err := sick.Put(t.Context(), fmt.Sprintf("clips/a/bad%03d.wav", n), clip(10), "audio/wav", w.ago(5), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.put("clips/b/good.wav", clip(10), w.ago(500))
+	w.ear = sickEar{}
+	// The sick one is planned for first.
+	well := w.policy
+	w.policy = strings.ReplaceAll(strings.ReplaceAll(well, w.name, sick.Name()), "household", "a-first")
+	w.more = []string{well}
+	p := w.mustStart()
+	defer p.stop()
+	if _, err := p.runner.Scan(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got, err := p.runner.Plan(t.Context())
+	if err != nil || got.Run.Actions != 1 || got.Unread != 210 {
+		t.Errorf("%d actions, %d unread, %v; want the other bucket's", got.Run.Actions, got.Unread, err)
+	}
+}
