@@ -148,8 +148,18 @@ func (r *Runner) listen(ctx context.Context, b *storage.Bucket, out *resolved, a
 	r.unsure(k, said, unreadable)
 	if why != "" {
 		k.Unheard = nil // a detector that failed is asked again
+		r.unanswered(k)
 	}
 	return nil
+}
+
+// unanswered marks a wake word that is only written, so that it does not pass for all that there is to know.
+func (r *Runner) unanswered(k *catalog.Known) {
+	l, ok := k.Heard[earshot.KindWake]
+	if ok && !strings.Contains(l.Detector, earMark) {
+		l.Detector += "+" + earMark + r.o.Ear.Version() + unanswered
+		k.Heard[earshot.KindWake] = l
+	}
 }
 
 // kinds are all kinds of listening.

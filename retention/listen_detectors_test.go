@@ -39,3 +39,28 @@ func TestWhatWasPlannedWhileADetectorIsDownIsApplied(t *testing.T) {
 		t.Errorf("%+v, %v", applied, err)
 	}
 }
+
+// Where a detector was down, what is written of the wake word is not all that there is to know of it.
+func TestADetectorThatWasDownIsAskedAgainBesideWhatIsWritten(t *testing.T) {
+	others := []earshot.Listening{{Kind: earshot.KindChild, Score: 0.1}, {Kind: earshot.KindSpeech}}
+	e := &someEar{version: "1", partly: "down", facts: others}
+	w, p := listening(t, e, true)
+	for i, want := range []time.Duration{300 * time.Millisecond, 250 * time.Millisecond} {
+		got, err := p.plan(t.Context())
+		if err != nil || got.Redacts != 1 {
+			t.Fatalf("plan %d: %+v, %v", i+1, got, err)
+		}
+		actions, err := p.db.Actions(t.Context(), got.Run.ID, "", 0, 10)
+		if err != nil || len(actions) != 1 {
+			t.Fatalf("%+v, %v", actions, err)
+		}
+		if end := actions[0].Decision.Redactions[0].Spans[0].End; end != want {
+			row, _ := p.db.Recording(t.Context(), w.name, "clips/s1/a.wav")
+			t.Errorf("plan %d erases up to %s, want %s: %+v", i+1, end, want, row.Heard[earshot.KindWake])
+		}
+		e.partly, e.facts = "", append([]earshot.Listening{wakeAt(250*time.Millisecond, 400*time.Millisecond)}, others...)
+		if err := p.db.PutSubject(t.Context(), earshot.Subject{ID: "s1"}); err != nil { // due afresh
+			t.Fatal(err)
+		}
+	}
+}
