@@ -277,7 +277,8 @@ func (r *Runner) written(ctx context.Context, b *storage.Bucket, k *catalog.Know
 // join makes one listening of what was written about the recording and what was heard in it: words
 // that overlap become one, as wide as both, so that erasing it erases the word wherever it is; and
 // where one knows of a word that the other does not, that is said. What was written as a moment gives way
-// to the places that are heard around it; what is heard as a moment takes nothing from what was written.
+// to the places of that word that are heard around it; what is heard as a moment takes nothing from what was
+// written.
 func join(written, heard earshot.Listening) earshot.Listening {
 	out := written
 	out.Detector = written.Detector + "+" + heard.Detector
@@ -291,7 +292,7 @@ func join(written, heard earshot.Listening) earshot.Listening {
 		met := false
 		for i := range written.Findings {
 			w := &out.Findings[i]
-			if h.Span.Start < w.Span.End && w.Span.Start < h.Span.End {
+			if h.Span.Start < w.Span.End && w.Span.Start < h.Span.End && (!out.Loose || alike(w.Word, h.Word)) {
 				switch {
 				case written.Loose && out.Loose && !heard.Loose:
 					w.Span, out.Loose = h.Span, false
@@ -317,4 +318,11 @@ func join(written, heard earshot.Listening) earshot.Listening {
 		out.Disagreement = "a wake word is heard that was not written down"
 	}
 	return out
+}
+
+// alike tells whether a device's name for a word may mean the one that is heard: hey_jarvis for jarvis, or none.
+func alike(written, heard string) bool {
+	spaced := strings.NewReplacer("_", " ", "-", " ")
+	written, heard = spaced.Replace(written), spaced.Replace(heard)
+	return strings.Contains(written, heard) || strings.Contains(heard, written)
 }

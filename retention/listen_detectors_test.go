@@ -1,6 +1,7 @@
 package retention_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -61,6 +62,35 @@ func TestADetectorThatWasDownIsAskedAgainBesideWhatIsWritten(t *testing.T) {
 		e.partly, e.facts = "", append([]earshot.Listening{wakeAt(250*time.Millisecond, 400*time.Millisecond)}, others...)
 		if err := p.db.PutSubject(t.Context(), earshot.Subject{ID: "s1"}); err != nil { // due afresh
 			t.Fatal(err)
+		}
+	}
+}
+
+// The moment of one word is not the place of another, which the ear takes for likely: both are known then.
+func TestAMomentDoesNotGiveWayToAnotherWord(t *testing.T) {
+	window, place := earshot.Span{End: 880 * time.Millisecond}, earshot.Span{Start: 100 * time.Millisecond, End: 300 * time.Millisecond}
+	for written, want := range map[string]earshot.Spans{
+		"hey_nabu": {window, place}, "alexa": {place}, "hey_alexa_v0.1": {place}, "": {place},
+	} {
+		e := &someEar{version: "1", facts: []earshot.Listening{wakeAt(place.Start, place.End), {Kind: earshot.KindChild, Score: 0.1}}}
+		w, p := listening(t, e, false)
+		if _, err := w.plain.Put(t.Context(), "events/a.json", []byte(`{"type":"detection","data":{"name":"`+written+`","timestamp":600}}`), "application/json", nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.plan(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		row, err := p.db.Recording(t.Context(), w.name, "clips/s1/a.wav")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := row.Heard[earshot.KindWake]
+		var got earshot.Spans
+		for _, f := range l.Findings {
+			got = append(got, f.Span)
+		}
+		if !slices.Equal(got, want) || l.Loose != (len(want) > 1) {
+			t.Errorf("%q, of which the moment is written: %+v, want %s", written, l, want)
 		}
 	}
 }
