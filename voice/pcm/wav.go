@@ -29,7 +29,7 @@ type wav struct {
 	samplesPerBlock                  int
 	coefficients                     [][2]int
 	at, length                       int64 // of the data
-	samples, absurd                  int64 // of floats: how many were read, and how many are no sound
+	absurd                           int64 // how many floats that were read are no sound
 }
 
 // openWAV reads RIFF, RIFX (big-endian), RF64 and BW64 files (Microsoft RIFF MCI; EBU Tech 3306).
@@ -44,9 +44,10 @@ func openWAV(src io.ReaderAt, size int64) (*source, error) {
 	}
 	data := io.NewSectionReader(src, w.at, w.length)
 	buf := make([]byte, max(1, 16384/frame)*frame)
+	most := w.length / int64(frame) * int64(w.channels) / 100 // of all floats: a click at the begin is no scale
 	return &source{rate: w.rate, channels: w.channels, samples: w.length / int64(frame) * w.inFrame(), read: func() ([]float32, error) {
 		n, err := io.ReadFull(data, buf)
-		if w.absurd > w.samples/100 {
+		if w.absurd > most {
 			return nil, unheard("floats of which more than 1 in 100 lie beyond %d times full scale", mostFloat)
 		}
 		if n == 0 || n < frame && w.tag != tagIMA && w.tag != tagMSADPCM {
@@ -249,7 +250,6 @@ const mostFloat = 8
 // sane keeps figures that are none, and absurd ones, from spreading through the filter, and counts them: floats
 // in the scale of integers are no sound.
 func (w *wav) sane(v float32) float32 {
-	w.samples++
 	if v >= -mostFloat && v <= mostFloat {
 		return v
 	}

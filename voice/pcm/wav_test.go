@@ -89,6 +89,19 @@ func TestFloatsInTheScaleOfIntegersAreNotHeard(t *testing.T) {
 	}
 }
 
+// A share is one of the whole recording: a click at the begin is no more of it than one in the middle.
+func TestAClickOfFloatsIsNoScale(t *testing.T) {
+	for _, at := range []int{0, 8000, 15900} {
+		text := sine(16000, 440, 1)
+		for i := at; i < at+100; i++ {
+			binary.LittleEndian.PutUint32(text[44+4*i:], math.Float32bits(30))
+		}
+		if got, err := pcm.All(t.Context(), bytes.NewReader(text), int64(len(text)), time.Minute); err != nil || len(got) != 16000 {
+			t.Errorf("a click at sample %d: %d samples, %v", at, len(got), err)
+		}
+	}
+}
+
 // A rate of which no multiple is near takes no tables of hundreds of megabytes, and is heard rightly.
 func TestOddRatesTakeLittle(t *testing.T) {
 	for _, rate := range []int{767999, 48001, 11127} {
