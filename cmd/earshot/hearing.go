@@ -266,6 +266,9 @@ func (a *app) beside(ctx context.Context, src *source, o redactOptions) (earshot
 	if l.unheard != "" && (!placed || o.child || o.command) {
 		return nil, fmt.Errorf("nothing was erased: %s; give --span", l.unheard)
 	}
+	if placed && l.unheard == "" && max(said.Span.Start, said.Moment-voice.After) >= l.heard.Length {
+		return nil, fmt.Errorf("nothing was erased: %s: its wake word lies behind the end of the recording (%s), so that it tells of another; give --span", o.event, l.heard.Length)
+	}
 	var out earshot.Spans
 	if byWord {
 		if placed {
