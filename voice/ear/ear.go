@@ -93,17 +93,19 @@ func (e *Ear) Hear(ctx context.Context, src io.ReaderAt, size int64) (Heard, err
 	if err != nil {
 		return Heard{}, e.late(ctx, err)
 	}
+	var failed []string
 	for _, d := range e.o.Detectors { // they have time limits of their own
 		found, err := d.Detect(ctx, heard.Sound)
 		if ctx.Err() != nil {
 			return Heard{}, fmt.Errorf("listening: %w", ctx.Err())
 		}
 		if err != nil {
-			heard.Failed = fmt.Sprintf("the detector %s did not answer: %s", d.Name(), err)
+			failed = append(failed, fmt.Sprintf("the detector %s did not answer: %s", d.Name(), err))
 			continue
 		}
 		heard.Join(found)
 	}
+	heard.Failed = strings.Join(failed, "; ")
 	return heard, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,6 +29,18 @@ func silence(seconds int) []byte {
 	n := seconds * 16000 * 2
 	b := []byte("RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x80\x3e\x00\x00\x00\x7d\x00\x00\x02\x00\x10\x00data")
 	return append(binary.LittleEndian.AppendUint32(b, uint32(n)), make([]byte, n)...)
+}
+
+func TestAllDetectorsThatFailAreTold(t *testing.T) {
+	e, err := ear.New(ear.Options{Workers: 1, Detectors: []voice.Detector{engine{err: errors.New("gone")}, engine{}, engine{err: errors.New("busy")}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wav := silence(3)
+	heard, err := e.Hear(t.Context(), bytes.NewReader(wav), int64(len(wav)))
+	if err != nil || !strings.Contains(heard.Failed, "gone") || !strings.Contains(heard.Failed, "busy") {
+		t.Errorf("told of %q, %v, want both", heard.Failed, err)
+	}
 }
 
 func TestADetectorThatFailsLeavesTheWakeWordUnknown(t *testing.T) {
