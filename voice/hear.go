@@ -225,7 +225,8 @@ func (l *Listener) asWakes(d scanner, hits []wake.Hit, offset, length time.Durat
 }
 
 // mergeWakes appends the wake words of the next block. What lies in the overlap was heard twice:
-// the better score stays, and both are erased, for the border may cut a word.
+// a found one stays rather than an uncertain one, for an own word of the same name has thresholds of its own,
+// then the better score; and both are erased, for the border may cut a word.
 func mergeWakes(have, next []Wake) []Wake {
 	for _, w := range next {
 		twice := false
@@ -233,7 +234,11 @@ func mergeWakes(have, next []Wake) []Wake {
 			if have[i].Word == w.Word && have[i].Span.Start < w.Span.End && w.Span.Start < have[i].Span.End {
 				twice = true
 				erase := earshot.Span{Start: min(have[i].Erase.Start, w.Erase.Start), End: max(have[i].Erase.End, w.Erase.End)}
-				if w.Score > have[i].Score {
+				better, found := w.Score > have[i].Score, w.Verdict == Found
+				if found != (have[i].Verdict == Found) {
+					better = found
+				}
+				if better {
 					have[i] = w
 				}
 				have[i].Erase = erase

@@ -300,3 +300,32 @@ func FuzzImportWord(f *testing.F) {
 		}
 	})
 }
+
+// An own word may have the name of a built-in one. If it is in doubt where that one is sure, the word is found.
+func TestDoubtOfAnOwnWordDoesNotOustABuiltInOne(t *testing.T) {
+	pcm, clip, place := noise(5, 1e-3), sample(t, "clip-16.wav"), wordOf(t, "clip-16.wav")
+	for i := range int(place.Len() * voice.Rate / time.Second) {
+		pcm[2*voice.Rate+i] += clip[int(place.Start*voice.Rate/time.Second)+i]
+	}
+	at := earshot.Span{Start: 2 * time.Second, End: 2*time.Second + place.Len()}
+	w, err := voice.Enroll(t.Context(), "computer", []voice.Example{{PCM: pcm, Span: at}}, voice.EnrollOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Word.Found = 1.01 // as speech that sounds alike raises it
+	text, err := w.Export()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w, err = voice.ImportWord(text); err != nil {
+		t.Fatal(err)
+	}
+	l, err := voice.NewListener(w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone, both := hear(t, listener(t), pcm).Wakes, hear(t, l, pcm).Wakes
+	if len(alone) != 1 || alone[0].Verdict != voice.Found || len(both) != 1 || both[0].Verdict != voice.Found {
+		t.Errorf("without the own word %+v, with it %+v", alone, both)
+	}
+}
