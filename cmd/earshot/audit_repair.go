@@ -145,35 +145,44 @@ machine is no more, --take-over begins anew on this one, and the log says that t
 			if len(args) == 0 {
 				args = i.runner.Buckets()
 			}
-			var faults int64
-			lost := 0
-			for _, bucket := range args {
-				if takeOver {
-					if err := i.runner.TakeOver(cmd.Context(), bucket, i.cfg.Inventory); err != nil {
-						return err
-					}
-				}
-				got, err := i.runner.Reconcile(cmd.Context(), bucket, i.cfg.Inventory)
-				if err != nil && !errors.Is(err, retention.ErrVanished) {
-					return err
-				}
-				if faults += got.Faults(); got.Lost {
-					lost++
-				}
-				if err := a.emit(got, func(w io.Writer) { printReconciled(w, bucket, got) }); err != nil {
-					return err
-				}
-			}
-			switch {
-			case lost > 0:
-				return fmt.Errorf("%w: the last inventory of %d bucket(s) is not the one that the log names", errUnverified, lost)
-			case faults > 0:
-				return fmt.Errorf("%w: %d object version(s) vanished or changed without an entry", errUnverified, faults)
-			}
-			return nil
+			return a.reconcile(cmd.Context(), i, args, takeOver)
 		})
 	c.Flags().BoolVar(&takeOver, "take-over", false, "take the inventories over from another machine that is no more")
 	return c
+}
+
+// reconcile goes through all buckets: one that is away, or whose inventories another machine has, does not keep the
+// others from it.
+func (a *app) reconcile(ctx context.Context, i *installation, buckets []string, takeOver bool) error {
+	var faults int64
+	lost := 0
+	var failed error
+	for _, bucket := range buckets {
+		if takeOver {
+			if err := i.runner.TakeOver(ctx, bucket, i.cfg.Inventory); err != nil {
+				failed = errors.Join(failed, err)
+				continue
+			}
+		}
+		got, err := i.runner.Reconcile(ctx, bucket, i.cfg.Inventory)
+		if err != nil && !errors.Is(err, retention.ErrVanished) {
+			failed = errors.Join(failed, err)
+			continue
+		}
+		if faults += got.Faults(); got.Lost {
+			lost++
+		}
+		if err := a.emit(got, func(w io.Writer) { printReconciled(w, bucket, got) }); err != nil {
+			return err
+		}
+	}
+	switch {
+	case lost > 0:
+		return errors.Join(fmt.Errorf("%w: the last inventory of %d bucket(s) is not the one that the log names", errUnverified, lost), failed)
+	case faults > 0:
+		return errors.Join(fmt.Errorf("%w: %d object version(s) vanished or changed without an entry", errUnverified, faults), failed)
+	}
+	return failed
 }
 
 func printReconciled(w io.Writer, bucket string, got retention.Reconciled) {
