@@ -23,7 +23,7 @@ type EnrollOptions struct {
 	// hour. Without them only templates can be made, whatever the number of clips.
 	Speech [][]float32
 	Seed   uint64
-	Steps  int // of teaching each network; if 0, 400 to 900, by the number of clips
+	Steps  int // of teaching each network; if 0, 900
 	Now    time.Time
 	// Progress, if set, hears how far teaching is, 0 to 1.
 	Progress func(done float64)
@@ -161,7 +161,7 @@ func (w *OwnWord) teach(ctx context.Context, by [][]wake.Clip, speech [][]float3
 	}
 	steps := opts.Steps
 	if steps == 0 {
-		steps = wake.OwnSteps(w.Card.Clips)
+		steps = wake.OwnSteps
 	}
 	course := wake.Course{Steps: steps, Seed: opts.Seed}
 	if opts.Progress != nil {

@@ -53,7 +53,7 @@ workers on other machines need the file in their folder of words.`, cobra.Minimu
 	c.Flags().BoolVar(&o.byFolder, "by-folder", false, "all files of a folder are one speaker's")
 	c.Flags().BoolVar(&o.force, "force", false, "replace a word of that name")
 	c.Flags().Uint64Var(&o.seed, "seed", 1, "seed of teaching: the same files and seed give the same word")
-	c.Flags().IntVar(&o.steps, "steps", 0, "steps of teaching each network; default 400 to 900, the more clips the more")
+	c.Flags().IntVar(&o.steps, "steps", 0, "steps of teaching each network; default 900")
 	return c
 }
 

@@ -163,7 +163,7 @@ func teachOwn(ctx context.Context, root, scores string, choose bool, takes []int
 			for i := range models {
 				jobs = append(jobs, job{models, i, fmt.Sprintf("%s%s-%d", part, ownKey(name, k), i+1), func() (*net.Model, error) {
 					one := []string{name}
-					taught, err := wake.TeachFrom(ctx, from(one, few(one, n.words, k, n.use)), n.trunks[name][i:i+1], wake.Course{Steps: wake.OwnSteps(k), Seed: uint64(1 + i)})
+					taught, err := wake.TeachFrom(ctx, from(one, few(one, n.words, k, n.use)), n.trunks[name][i:i+1], wake.Course{Steps: wake.OwnSteps, Seed: uint64(1 + i)})
 					if err != nil {
 						return nil, err
 					}

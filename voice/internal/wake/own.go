@@ -16,16 +16,8 @@ import (
 // OwnTrunks is how many networks of the built-in ones a word of the operator's own is taught from.
 const OwnTrunks = 3
 
-// OwnSteps is how long each of them is taught a word from some clips.
-func OwnSteps(clips int) int {
-	switch {
-	case clips < 10:
-		return 400
-	case clips < 35:
-		return 600
-	}
-	return 900
-}
+// OwnSteps is how long each of them is taught a word: fewer find less and let more pass, from five clips too.
+const OwnSteps = 900
 
 // TeachFrom teaches one network from each of those in from, which know other words: what speech sounds like
 // need not be learned from a handful of clips again. It takes as many cores as there are; the networks do not
