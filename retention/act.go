@@ -93,6 +93,8 @@ func conclusive(err error) string {
 		return "unproved"
 	case errors.Is(err, errLeft):
 		return "still_present"
+	case errors.Is(err, errMisplaced):
+		return "misplaced"
 	}
 	return ""
 }

@@ -232,63 +232,6 @@ func digestOf(f *os.File) (d earshot.Digest, err error) {
 	return d, err
 }
 
-// erase applies the decision's redactions, cuts last since they move what follows, and verifies
-// each step.
-func (w *redaction) erase(src *os.File) (*os.File, error) {
-	order := slices.Clone(w.a.Decision.Redactions)
-	slices.SortStableFunc(order, func(x, y earshot.Redaction) int { return rank(x.Fill) - rank(y.Fill) })
-	history := cuts(w.known.Erased)
-	for _, red := range order {
-		size, err := src.Seek(0, io.SeekEnd)
-		if err != nil {
-			return nil, err
-		}
-		dst, err := w.spool()
-		if err != nil {
-			return nil, err
-		}
-		report, err := redact.Redact(dst, src, size, redact.Edit{Spans: history.toCurrent(red.Spans), Fill: red.Fill})
-		if err != nil {
-			return nil, err
-		}
-		written, err := dst.Seek(0, io.SeekEnd)
-		if err != nil {
-			return nil, err
-		}
-		if err := redact.Verify(src, size, dst, written, report); err != nil {
-			return nil, err
-		}
-		if w.length == 0 && len(history) == 0 {
-			w.length = report.Length
-		}
-		really := toTheEnd(report.Erased, report.Length)
-		w.erased = append(w.erased, earshot.Redaction{Fill: red.Fill, Spans: append(history.toFirst(really), red.Spans...).Merge()})
-		w.steps = append(w.steps, report)
-		w.after = report.After
-		src = dst
-	}
-	return src, nil
-}
-
-func rank(f earshot.Fill) int {
-	if f == earshot.FillCut {
-		return 1
-	}
-	return 0
-}
-
-// toTheEnd lets a span that ends with the sound reach to the end, however a later reader measures
-// the length.
-func toTheEnd(spans earshot.Spans, length time.Duration) earshot.Spans {
-	out := slices.Clone(spans)
-	for i := range out {
-		if out[i].End >= length {
-			out[i].End = earshot.ToEnd
-		}
-	}
-	return out
-}
-
 // resume takes up a redaction whose recording was already replaced when we died. The transcripts
 // are trimmed by what the object says was erased.
 func (w *redaction) resume(ctx context.Context) error {

@@ -70,6 +70,8 @@ func meaning(code string) string {
 		return "what was made could not be proved to be free of the sound, so that it was not stored"
 	case "still_present":
 		return "a fresh listing still showed it"
+	case "misplaced":
+		return "what is to be erased lies behind its end: its event tells of another recording; see earshot inspect and earshot redact"
 	case "unreadable":
 		return "its metadata or its sound could not be read"
 	}
