@@ -58,7 +58,7 @@ simulate: ## the runner's protocol under 10,000 seeds of faults, in time that is
 	@scripts/simulate.sh
 
 train: ## the networks of voice/models anew, from ../shared/data with fixed seeds: an hour or two on two cores
-	for seed in 1 2 3 4; do go run ./voice/internal/train -seed $$seed -steps 2500 wake || exit 1; done
+	for seed in 1 2 3 4; do go run ./voice/internal/train -seed $$seed -steps 5000 wake || exit 1; done
 	go run ./voice/internal/train -steps 1000 child
 
 tune-voice: ## thresholds and calibrations, from speakers that the networks have not heard

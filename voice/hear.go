@@ -115,7 +115,7 @@ func (l *Listener) WakeWords(ctx context.Context, pcm []float32) ([]Wake, error)
 	var out []Wake
 	err := blocks(ctx, pcm, func(block []float32, offset time.Duration) {
 		l.analysis.Powers = l.analysis.Spectra(block)
-		out = mergeWakes(out, l.wakes(block, offset))
+		out = mergeWakes(out, l.wakes(block, offset, duration(len(pcm))-offset))
 	})
 	return out, err
 }
@@ -126,7 +126,7 @@ func (l *Listener) Hear(ctx context.Context, pcm []float32) (Heard, error) {
 	h := Heard{Version: l.Version(), Length: duration(len(pcm))}
 	err := blocks(ctx, pcm, func(block []float32, offset time.Duration) {
 		l.analysis.Run(block)
-		h.Wakes = mergeWakes(h.Wakes, l.wakes(block, offset))
+		h.Wakes = mergeWakes(h.Wakes, l.wakes(block, offset, duration(len(pcm))-offset))
 		l.listenToSpeech(&h, offset)
 	})
 	if err != nil {
@@ -187,14 +187,15 @@ func duration(samples int) time.Duration { return time.Duration(samples) * time.
 
 func frameTime(t int) time.Duration { return time.Duration(t) * sound.Hop * time.Second / Rate }
 
-// wakes lists what the detectors find in the block that was analysed last.
-func (l *Listener) wakes(block []float32, offset time.Duration) []Wake {
+// wakes lists what the detectors find in the block that was analysed last; rest is how long the recording is
+// from the block's begin.
+func (l *Listener) wakes(block []float32, offset, rest time.Duration) []Wake {
 	length := duration(len(block))
 	l.detector.Scan(l.analysis.Powers)
-	out := l.asWakes(l.detector, l.detector.Hits(), offset, length)
+	out := l.asWakes(l.detector, l.detector.Hits(), offset, length, rest)
 	for _, d := range l.scans {
 		d.Scan(l.analysis.Powers)
-		out = append(out, l.asWakes(d, d.Hits(), offset, length)...)
+		out = append(out, l.asWakes(d, d.Hits(), offset, length, rest)...)
 	}
 	return out
 }
@@ -206,7 +207,8 @@ type scanner interface {
 	Known() []wake.Word
 }
 
-func (l *Listener) asWakes(d scanner, hits []wake.Hit, offset, length time.Duration) []Wake {
+// asWakes places hits in the recording. What is erased may end behind the block, which may have cut the word.
+func (l *Listener) asWakes(d scanner, hits []wake.Hit, offset, length, rest time.Duration) []Wake {
 	var out []Wake
 	for _, h := range hits {
 		word := d.Known()[h.Word]
@@ -216,7 +218,7 @@ func (l *Listener) asWakes(d scanner, hits []wake.Hit, offset, length time.Durat
 		}
 		w.Span = earshot.Span{Start: offset + frameTime(h.Onset), End: offset + min(length, frameTime(h.Offset))}
 		from := max(0, frameTime(h.WideOn)-l.tuning.margin())
-		w.Erase = earshot.Span{Start: offset + from, End: offset + min(length, frameTime(h.WideOff)+l.tuning.margin())}
+		w.Erase = earshot.Span{Start: offset + from, End: offset + min(rest, frameTime(h.WideOff)+l.tuning.margin())}
 		if w.Span.Valid() {
 			out = append(out, w)
 		}

@@ -37,7 +37,7 @@ func TestTheWakeWordIsNotItsOwnCommand(t *testing.T) {
 // A short word in a long, quiet recording is speech where it is, and nowhere else, wherever it lies: were the
 // loudness of speech judged by a share of the frames, those of a short word would be too few.
 func TestAShortWordInALongRecordingIsSpeech(t *testing.T) {
-	l, clip, place := listener(t), sample(t, "clip-16.wav"), wordOf(t, "clip-16.wav")
+	l, clip, place := listener(t), sample(t, "clip-25.wav"), wordOf(t, "clip-25.wav")
 	for _, word := range []time.Duration{200 * time.Millisecond, 320 * time.Millisecond, 450 * time.Millisecond, place.Len()} {
 		sound := clip[place.Start*voice.Rate/time.Second:][:word*voice.Rate/time.Second]
 		for _, length := range []time.Duration{5 * time.Second, 15 * time.Second, 30 * time.Second, 60 * time.Second, 110 * time.Second} {
@@ -59,7 +59,7 @@ func TestAShortWordInALongRecordingIsSpeech(t *testing.T) {
 
 // A door that slams does not deafen to speech that is quieter by far.
 func TestABangDoesNotDeafen(t *testing.T) {
-	l, clip := listener(t), sample(t, "clip-16.wav")
+	l, clip := listener(t), sample(t, "clip-25.wav")
 	pcm, bang := noise(30, 1e-3), noise(0.4, 0.4)
 	at := 10 * voice.Rate
 	for i, v := range clip {
