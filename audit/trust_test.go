@@ -2,7 +2,6 @@ package audit_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -11,13 +10,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,47 +19,6 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 )
-
-// stand is a witness behind HTTP that can be made to misbehave.
-type stand struct {
-	*audit.Witness
-	url    string
-	broken atomic.Pointer[http.HandlerFunc]
-}
-
-func newStand(tb testing.TB, name string, logs ...string) *stand {
-	tb.Helper()
-	w, err := audit.OpenWitness(tb.TempDir(), name, logs...)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	s := &stand{Witness: w}
-	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if h := s.broken.Load(); h != nil {
-			(*h)(rw, r)
-			return
-		}
-		s.ServeHTTP(rw, r)
-	}))
-	tb.Cleanup(server.Close)
-	s.url = server.URL
-	return s
-}
-
-func (s *stand) misbehave(h http.HandlerFunc) {
-	if h == nil {
-		s.broken.Store(nil)
-		return
-	}
-	s.broken.Store(&h)
-}
-
-func status(code int, body string) http.HandlerFunc {
-	return func(rw http.ResponseWriter, _ *http.Request) {
-		rw.WriteHeader(code)
-		_, _ = io.WriteString(rw, body)
-	}
-}
 
 // witnessed is a fixture whose log has witnesses of which `quorum` must cosign.
 func witnessed(tb testing.TB, quorum string, strict bool, names ...string) (*fixture, *audit.Trust, []*stand) {
@@ -318,56 +271,6 @@ func TestAttacks(t *testing.T) {
 	})
 }
 
-func TestAWitnessRemembersAcrossRestarts(t *testing.T) {
-	f := newFixture(t)
-	dir := t.TempDir()
-	w, err := audit.OpenWitness(dir, "w.example", f.keys.VKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.act(t, 0, 10)
-	f.publish(t)
-	first := f.tiles.objects["checkpoint"]
-	if _, err := w.Add(append([]byte("old 0\n\n"), first...)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := audit.OpenWitness(dir, "", f.keys.VKey); err == nil {
-		t.Error("two processes may be one witness at once")
-	}
-	if vkey, err := audit.WitnessVKey(dir); err != nil || vkey != w.VKey() {
-		t.Errorf("its public key cannot be read while it is at work: %q, %v", vkey, err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if w, err = audit.OpenWitness(dir, "", f.keys.VKey); err != nil {
-		t.Fatal(err)
-	}
-	g := &fixture{tiles: newTiles(), head: newHead(), keys: f.keys}
-	if g.log, err = audit.Create(t.Context(), g.options()); err != nil {
-		t.Fatal(err)
-	}
-	g.act(t, 100, 30)
-	g.publish(t)
-	for _, body := range []string{"old 0\n\n", "old 20\n\n", "old 20\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n\n", "old 61\n\n", "old -1\n\n", "nonsense"} {
-		if sig, err := w.Add(append([]byte(body), g.tiles.objects["checkpoint"]...)); err == nil {
-			t.Errorf("%q: a second history was cosigned: %s", body, sig)
-		}
-	}
-	if _, err := w.Add(append([]byte("old 20\n\n"), first...)); err != nil {
-		t.Errorf("the same tree again: %v", err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(filepath.Join(dir, "witness.key"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := audit.OpenWitness(dir, "", f.keys.VKey); err == nil {
-		t.Error("a key that everybody may read was taken")
-	}
-}
-
 func TestPoliciesOnTrustAreCheckedWithTheirLine(t *testing.T) {
 	_, logKey, err := note.GenerateKey(rand.Reader, "example.org/log")
 	if err != nil {
@@ -420,134 +323,6 @@ func renamed(tb testing.TB, vkey, name string) string {
 	return name + "+" + hex.EncodeToString(sum[:4]) + "+" + parts[2]
 }
 
-// TestAWitnessOfAnotherMakeThatSeesAForkIsHeard: C2SP tlog-witness answers 409 with the size where the
-// tree of that size has another root.
-func TestAWitnessOfAnotherMakeThatSeesAForkIsHeard(t *testing.T) {
-	f, _, stands := witnessed(t, "1", false, "a")
-	f.act(t, 0, 5)
-	stands[0].misbehave(status(409, "10\n"))
-	if _, err := f.log.Publish(t.Context()); !errors.Is(err, audit.ErrDisputed) {
-		t.Errorf("got %v, want ErrDisputed", err)
-	}
-	// And ours answers so.
-	stands[0].misbehave(nil)
-	g := newFixture(t)
-	g.act(t, 0, 5)
-	g.publish(t)
-	w, err := audit.OpenWitness(t.TempDir(), "w.example", g.keys.VKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	other := &fixture{tiles: newTiles(), head: newHead(), keys: g.keys}
-	if other.log, err = audit.Create(t.Context(), other.options()); err != nil {
-		t.Fatal(err)
-	}
-	other.act(t, 50, 5)
-	other.publish(t)
-	if _, err := w.Add(append([]byte("old 0\n\n"), g.tiles.objects["checkpoint"]...)); err != nil {
-		t.Fatal(err)
-	}
-	rec := httptest.NewRecorder()
-	w.ServeHTTP(rec, httptest.NewRequest(http.MethodPost, "/add-checkpoint", strings.NewReader("old 10\n\n"+string(other.tiles.objects["checkpoint"]))))
-	if rec.Code != http.StatusConflict || rec.Body.String() != "10\n" {
-		t.Errorf("another tree of the same size: %d %q, want 409 and the size", rec.Code, rec.Body)
-	}
-}
-
-// TestAReplicaThatIsOvertakenIsNotDisputed: the other one publishes while our request to the witness is
-// on its way, or dies after the witness has cosigned its tree.
-func TestAReplicaThatIsOvertakenIsNotDisputed(t *testing.T) {
-	for _, dies := range []bool{false, true} {
-		f, trust, stands := witnessed(t, "1", true, "a")
-		o := f.options()
-		o.Trust, o.Strict = trust, true
-		other, err := audit.Open(t.Context(), o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f.act(t, 0, 5)
-		var n atomic.Int32
-		stands[0].misbehave(func(rw http.ResponseWriter, r *http.Request) {
-			if n.Add(1) == 1 {
-				f.act(t, 5, 5)
-				if dies {
-					f.tiles.fail = func(op, key string) error {
-						if op == "swap" {
-							return errors.New("dead")
-						}
-						return nil
-					}
-				}
-				if _, err := other.Publish(t.Context()); (err != nil) != dies {
-					t.Errorf("the other: %v", err)
-				}
-				f.tiles.fail = nil
-			}
-			stands[0].ServeHTTP(rw, r)
-		})
-		if size, err := f.log.Publish(t.Context()); err != nil || size != 20 {
-			t.Errorf("the other dies %v: published %d, %v", dies, size, err)
-		}
-		if got := findings(t, f, trust, audit.VerifyOptions{}); len(got) > 0 {
-			t.Error(got)
-		}
-	}
-}
-
-// TestATreeIsCosignedThoughNothingNewIsSaid: the witness comes back, or is new.
-func TestATreeIsCosignedThoughNothingNewIsSaid(t *testing.T) {
-	f, trust, _ := witnessed(t, "1", true, "a")
-	for name, strict := range map[string]bool{"strict": true, "lenient": false} {
-		alone, err := audit.Open(t.Context(), f.options()) // without a policy on witnesses
-		if err != nil {
-			t.Fatal(err)
-		}
-		f.act(t, len(f.head.leaves), 5)
-		if _, err := alone.Publish(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if got := findings(t, f, trust, audit.VerifyOptions{}); len(got) == 0 {
-			t.Fatal("it is cosigned already")
-		}
-		o := f.options()
-		o.Trust, o.Strict = trust, strict
-		if f.log, err = audit.Open(t.Context(), o); err != nil {
-			t.Fatal(err)
-		}
-		f.publish(t)
-		if got := findings(t, f, trust, audit.VerifyOptions{}); len(got) > 0 {
-			t.Errorf("%s: %v", name, got)
-		}
-	}
-}
-
-// TestAWitnessThatHasSignedIsNotBlamed: where a tree waits for one witness, what the other signed before is
-// not taken for a signature that does not verify.
-func TestAWitnessThatHasSignedIsNotBlamed(t *testing.T) {
-	f, trust, stands := witnessed(t, "all", false, "a", "b")
-	f.act(t, 0, 5)
-	f.publish(t)
-	stands[1].misbehave(status(503, ""))
-	f.act(t, 5, 5)
-	f.publish(t)
-	o := f.options()
-	o.Trust, o.Strict = trust, true
-	log, err := audit.Open(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := log.Publish(t.Context()); !errors.Is(err, audit.ErrUncosigned) || strings.Contains(err.Error(), "does not verify") {
-		t.Errorf("got %v, want only that witness b is missing", err)
-	}
-	stands[1].misbehave(nil)
-	if _, err := log.Publish(t.Context()); err != nil {
-		t.Error(err)
-	}
-	if got := findings(t, f, trust, audit.VerifyOptions{}); len(got) > 0 {
-		t.Error(got)
-	}
-}
-
 // TestASecondSignatureIsTolerated: a checkpoint may carry signatures of another algorithm, of the log's
 // name too, that those who do not know it pass over.
 func TestASecondSignatureIsTolerated(t *testing.T) {
@@ -579,29 +354,6 @@ func TestASecondSignatureIsTolerated(t *testing.T) {
 	}
 }
 
-// TestALogThatNobodyEverCosignedStopsToo: its witness's address is wrong.
-func TestALogThatNobodyEverCosignedStopsToo(t *testing.T) {
-	f, trust, stands := witnessed(t, "1", false, "a")
-	stands[0].misbehave(status(404, ""))
-	open := func(after time.Duration) error {
-		o := f.options()
-		o.Trust, o.Now = trust, func() time.Time { return time.UnixMicro(1_700_000_000_000_000).Add(after) }
-		var err error
-		if f.log, err = audit.Open(t.Context(), o); err != nil {
-			t.Fatal(err)
-		}
-		f.act(t, len(f.head.leaves), 1)
-		_, err = f.log.Publish(t.Context())
-		return err
-	}
-	if err := open(time.Hour); err != nil {
-		t.Errorf("within the first day: %v", err)
-	}
-	if err := open(25 * time.Hour); !errors.Is(err, audit.ErrUncosigned) {
-		t.Errorf("after a day: got %v, want ErrUncosigned", err)
-	}
-}
-
 func FuzzTrustAndWitness(f *testing.F) {
 	_, logKey, err := note.GenerateKey(rand.Reader, "example.org/log")
 	if err != nil {
@@ -622,68 +374,4 @@ func FuzzTrustAndWitness(f *testing.F) {
 			t.Error("cosigned what the log did not sign")
 		}
 	})
-}
-
-func TestAStoreThatIgnoresConditionsIsRefused(t *testing.T) {
-	if err := audit.Probe(t.Context(), newTiles()); err != nil {
-		t.Errorf("a good store: %v", err)
-	}
-	if err := audit.Probe(t.Context(), careless{newTiles()}); !errors.Is(err, audit.ErrUnconditional) {
-		t.Errorf("got %v, want ErrUnconditional", err)
-	}
-}
-
-// TestALockInTheDatabaseStandsInForConditions: two publishers of one log on a careless store, which
-// without the lock write over one another.
-func TestALockInTheDatabaseStandsInForConditions(t *testing.T) {
-	f := newFixture(t)
-	var mu sync.Mutex
-	o := f.options()
-	o.Tiles = careless{f.tiles}
-	o.Lock = func(context.Context) (func(), error) { mu.Lock(); return mu.Unlock, nil }
-	var group sync.WaitGroup
-	for n := range 2 {
-		log, err := audit.Open(t.Context(), o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !log.DatabaseLock() {
-			t.Error("the log does not say that only a lock keeps publishers apart")
-		}
-		group.Go(func() {
-			for i := range 30 {
-				f.act(t, n*1000+i*7, 7)
-				if _, err := log.Publish(t.Context()); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	group.Wait()
-	if r := f.verify(t, audit.VerifyOptions{}); !r.OK() || r.Entries != 2*2*30*7 {
-		t.Errorf("%+v", r)
-	}
-	if got, err := audit.Recover(t.Context(), o, f.head, audit.RecoverOptions{}); err != nil || got.Adopted != 0 {
-		t.Errorf("recovering takes the lock too: %+v, %v", got, err)
-	}
-	// Every certificate says so.
-	in, out := entry(t, audit.KindIntent, 9000), entry(t, audit.KindOutcome, 9000)
-	in.Intent.LogLock = "database"
-	f.head.say(leafOf(t, in), leafOf(t, out))
-	size := f.publish(t)
-	c, err := f.log.Certify(t.Context(), audit.Subject{VKey: f.keys.VKey, Intent: size - 2, Outcome: size - 1})
-	if err != nil || !slices.ContainsFunc(c.Limits, func(l string) bool { return strings.Contains(l, "lock in the operator's database") }) {
-		t.Errorf("%v, %v", c.Limits, err)
-	}
-}
-
-// careless is a store that overwrites whatever the condition.
-type careless struct{ *tiles }
-
-func (c careless) Create(ctx context.Context, key string, data []byte) (bool, error) {
-	return true, c.Replace(ctx, key, data)
-}
-
-func (c careless) Swap(ctx context.Context, key string, data []byte, _ string) (string, bool, error) {
-	return etag(data), true, c.Replace(ctx, key, data)
 }

@@ -3,8 +3,6 @@ package events
 import (
 	"errors"
 	"io"
-	"slices"
-	"time"
 
 	"earshot"
 )
@@ -233,71 +231,6 @@ func (ed *editor) row(row []byte) (what string, err error) {
 	return "", ed.keep(row)
 }
 
-// sighted is what is known of a row.
-type sighted struct {
-	at     time.Time // zero: not needed
-	count  time.Time // from when its age counts
-	who    earshot.SubjectID
-	erased bool
-	held   bool
-}
-
-func (ed *editor) stay(s sighted) {
-	ed.report.Kept++
-	if s.at.IsZero() {
-		return
-	}
-	if ed.report.Oldest.IsZero() || s.at.Before(ed.report.Oldest) {
-		ed.report.Oldest = s.at
-	}
-	if s.at.After(ed.report.Newest) {
-		ed.report.Newest = s.at
-	}
-}
-
-// sight reads when, whose and where from.
-func (ed *editor) sight(text []byte) (s sighted, what string) {
-	if ed.timeCol >= 0 {
-		word, ok := content(text, ed.cells[ed.timeCol], ed.Format, ed.scratch)
-		if ok {
-			s.at, ok = ed.parseTime(word)
-		}
-		switch {
-		case !ok:
-			return s, whatNoTime
-		case !believable(s.at, ed.AsOf):
-			return s, whatAbsurd
-		}
-		s.count = counted(s.at, ed.coarsest)
-	}
-	var from []byte
-	for _, c := range []struct {
-		col int
-		to  func(word []byte)
-	}{{ed.whoCol, func(w []byte) { s.who = earshot.SubjectID(w) }}, {ed.fromCol, func(w []byte) { from = w }}} {
-		if c.col < 0 || !ed.cells[c.col].there || ed.cells[c.col].null {
-			continue
-		}
-		word, ok := content(text, ed.cells[c.col], ed.Format, nil)
-		if !ok {
-			return s, whatNoText
-		}
-		c.to(word)
-	}
-	s.erased = s.who != "" && ed.isErased(s.who)
-	ed.keepers = ed.keepers[:0]
-	for i, h := range ed.Held {
-		if (h.Subject == "" || h.Subject == s.who) && (h.Device == "" || h.Device == string(from)) &&
-			(h.From.IsZero() || !cutEnd(s.at, ed.coarsest).Before(h.From)) && (h.To.IsZero() || s.at.Before(h.To)) {
-			s.held, ed.keepers = true, append(ed.keepers, i)
-		}
-	}
-	return s, ""
-}
-
-// cutEnd is the latest that an event may have happened whose time may have been cut down.
-func cutEnd(t time.Time, c earshot.Coarseness) time.Time { return t.Add(c.Unit()) }
-
 // maxRemembered bounds what is remembered of subjects and pseudonyms.
 const maxRemembered = 1 << 16
 
@@ -410,64 +343,4 @@ func (ed *editor) wouldTouch(text []byte, r *rule, s sighted) bool {
 		}
 	}
 	return false
-}
-
-func (ed *editor) changes() bool {
-	return ed.coarsen != "" || slices.Contains(ed.drop, true) || slices.Contains(ed.hash, true)
-}
-
-// write writes a row with what changes in it.
-func (ed *editor) write(text, end []byte, s sighted) error {
-	ed.patches = ed.patches[:0]
-	if slices.Contains(ed.drop, true) {
-		if ed.Format == CSV {
-			for c, goes := range ed.drop {
-				if goes {
-					ed.patches = append(ed.patches, patch{start: ed.cells[c].start, end: ed.cells[c].end})
-				}
-			}
-		} else {
-			if what := ed.scan.scan(text, &ed.cols, ed.drop); what != "" {
-				return errors.New("editing an event log: a row reads otherwise the second time: this is a bug in earshot")
-			}
-			ed.patches = append(ed.patches, ed.scan.cuts...)
-		}
-	}
-	cleared := len(ed.patches) > 0
-	for c, goes := range ed.hash {
-		if cell := ed.cells[c]; goes && !ed.drop[c] && cell.there {
-			word, _ := content(text, cell, ed.Format, ed.scratch)
-			ed.patches = append(ed.patches, patch{cell.start, cell.end, ed.quoted(ed.names.of(ed.cols.names[c], word))})
-			cleared = true
-		}
-	}
-	if ed.coarsen != "" {
-		ed.report.Coarsened++
-		cell := ed.cells[ed.timeCol]
-		when := ed.formatTime(cut(s.at, ed.coarsen))
-		if text[cell.start] == '"' {
-			ed.patches = append(ed.patches, patch{cell.start + 1, cell.end - 1, []byte(when)})
-		} else {
-			ed.patches = append(ed.patches, patch{cell.start, cell.end, []byte(when)})
-		}
-	}
-	if cleared {
-		ed.report.Cleared++
-	}
-	slices.SortFunc(ed.patches, func(a, b patch) int { return a.start - b.start })
-	at := 0
-	for _, p := range ed.patches {
-		if err := ed.keep(text[at:p.start], p.text); err != nil {
-			return err
-		}
-		at = p.end
-	}
-	return ed.keep(text[at:], end)
-}
-
-func (ed *editor) quoted(s string) []byte {
-	if ed.Format == CSV {
-		return []byte(s)
-	}
-	return jsonText(s)
 }
