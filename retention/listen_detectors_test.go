@@ -66,8 +66,9 @@ func TestADetectorThatWasDownIsAskedAgainBesideWhatIsWritten(t *testing.T) {
 	}
 }
 
-// The moment of one word is not the place of another, which the ear takes for likely: both are known then.
-func TestAMomentDoesNotGiveWayToAnotherWord(t *testing.T) {
+// What an assistant wrote as a moment gives way to the place of that word which is heard round it; that of another
+// word, which the ear takes for likely, is no place of it, and both are known then.
+func TestAMomentGivesWayToThePlaceOfItsWord(t *testing.T) {
 	window, place := earshot.Span{End: 880 * time.Millisecond}, earshot.Span{Start: 100 * time.Millisecond, End: 300 * time.Millisecond}
 	for written, want := range map[string]earshot.Spans{
 		"hey_nabu": {window, place}, "alexa": {place}, "hey_alexa_v0.1": {place}, "": {place},

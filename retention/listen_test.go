@@ -304,26 +304,6 @@ spec:
 	}
 }
 
-// What an assistant wrote as a moment gives way to the place that is heard round it.
-func TestAMomentGivesWayToAPlace(t *testing.T) {
-	e := &someEar{version: "1", facts: []earshot.Listening{wakeAt(300*time.Millisecond, 500*time.Millisecond), {Kind: earshot.KindChild, Score: 0.1}}}
-	w, p := listening(t, e, false)
-	if _, err := w.plain.Put(t.Context(), "events/a.json", []byte(`{"type":"detection","data":{"name":"alexa","timestamp":600}}`), "application/json", nil, nil); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := p.plan(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	row, err := p.db.Recording(t.Context(), w.name, "clips/s1/a.wav")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := row.Heard[earshot.KindWake]
-	if want := (earshot.Span{Start: 300 * time.Millisecond, End: 500 * time.Millisecond}); l.Loose || len(l.Findings) != 1 || l.Findings[0].Span != want {
-		t.Errorf("got %+v, want %s", l, want)
-	}
-}
-
 // silence is a WAV file.
 func silence(seconds int) []byte {
 	n := seconds * 32000

@@ -145,6 +145,28 @@ func (r *Runner) abandonOld(ctx context.Context, names string) error {
 	return nil
 }
 
+// eachScope plans for one scope after the other. One that is given up does not keep the others from being planned for,
+// unless recordings are decided together, of which it may have some.
+func (p *planning) eachScope(ctx context.Context, scopes []Scope) error {
+	var failed []error
+	for _, s := range scopes {
+		p.unwell, p.before = 0, p.run.Actions
+		err := p.scope(ctx, s)
+		if err == nil {
+			continue
+		}
+		err = fmt.Errorf("planning for bucket %q: %w", s.Bucket, err)
+		if failed = append(failed, err); p.later || ctx.Err() != nil || !errors.Is(err, errUnwell) {
+			return err
+		}
+		p.r.o.Logger.WarnContext(ctx, "a bucket is left to a later plan", "bucket", s.Bucket, "err", err)
+	}
+	if len(failed) == len(scopes) {
+		return errors.Join(failed...)
+	}
+	return nil
+}
+
 func (p *planning) scope(ctx context.Context, s Scope) error {
 	var batch []catalog.Row
 	seen := 0
