@@ -31,6 +31,8 @@ type dialect struct {
 	row, atPlace string
 	// ruleOf gives the rule out of an action's document in column a.doc.
 	ruleOf string
+	// addUp ends an insert into tallies where each count has one row; with PostgreSQL there are any number.
+	addUp string
 	// parameter is the nth of a statement that has very many of them, each named once and in order: SQLite
 	// looks for the name of each that has one among all of them.
 	parameter func(n int) string
@@ -41,6 +43,7 @@ type dialect struct {
 func sqliteDialect() dialect {
 	return dialect{
 		goose: goose.DialectSQLite3, orFail: " or fail", row: rowColumns + ", rowid", atPlace: " and recordings.rowid = v.place", ruleOf: "json_extract(a.doc, '$.decision.rule')",
+		addUp:     " on conflict (bucket, prefix, disposition, rule) do update set n = n + excluded.n",
 		parameter: func(int) string { return "?" },
 		ddl:       func(s string) string { return s },
 	}

@@ -26,9 +26,6 @@ const VoicesBefore = "select " + voiceColumns + sideBefore
 // ReserveQuery gives out planned actions.
 const ReserveQuery = reserveHead + reserveTail
 
-// TallyQuery counts what was decided.
-const TallyQuery = tallyQuery
-
 // Synchronous is how the connection waits for the disk.
 func (d *DB) Synchronous(ctx context.Context) (n int, err error) {
 	err = d.db.QueryRowContext(ctx, "pragma synchronous").Scan(&n)

@@ -116,56 +116,6 @@ func (d *DB) Recordings(ctx context.Context, bucket string, keys []string) (map[
 	return out, nil
 }
 
-// Tally counts the recordings below a prefix by what was decided of them last.
-func (d *DB) Tally(ctx context.Context, bucket, prefix string) (map[string]int, error) {
-	out := map[string]int{}
-	end := prefixEnd(prefix)
-	rows, err := d.db.QueryContext(ctx, tallyQuery, bucket, prefix, end)
-	if err != nil {
-		return nil, fmt.Errorf("counting recordings: %w", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var disposition, rule string
-		var n int
-		if err := rows.Scan(&disposition, &rule, &n); err != nil {
-			return nil, fmt.Errorf("counting recordings: %w", err)
-		}
-		if rule == RuleHold || rule == RuleLock {
-			disposition = "held"
-		}
-		out[disposition] += n
-		out["total"] += n
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("counting recordings: %w", err)
-	}
-	var undecided int
-	if err := d.db.QueryRowContext(ctx, undecidedQuery, bucket, prefix, end).Scan(&undecided); err != nil {
-		return nil, fmt.Errorf("counting recordings: %w", err)
-	}
-	if undecided > 0 {
-		out[""] = undecided
-	}
-	out["total"] += undecided
-	return out, nil
-}
-
-// What is decided is counted on an index that has nothing else, what is not on that of what is due. The
-// key is not compared as it is, or the engine would rather go through the rows themselves in order of key.
-const (
-	tallyQuery = `select disposition, rule, count(*) from recordings where gone_at = 0 and disposition <> '' and bucket = $1
-		and key || '' >= $2 and ($3 = '' or key || '' < $3) group by disposition, rule`
-	undecidedQuery = `select count(*) from recordings where gone_at = 0 and disposition = '' and bucket = $1 and due_digest = ''
-		and key || '' >= $2 and ($3 = '' or key || '' < $3)`
-)
-
-// The rules that the law in the code goes by, as decisions name them.
-const (
-	RuleHold = "hold"
-	RuleLock = "object-lock"
-)
-
 // Decided lists up to limit recordings below a prefix of which a disposition was said last, in order
 // of key, from the first key after `after`.
 func (d *DB) Decided(ctx context.Context, bucket, prefix, disposition, after string, limit int) ([]Row, error) {

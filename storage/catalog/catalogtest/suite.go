@@ -37,6 +37,8 @@ func Run(t *testing.T, open func(t *testing.T) *catalog.DB) {
 	t.Run("whatStaysDueUntilItIsDoneComesOnce", func(t *testing.T) { testDueUntilDone(t, open(t)) })
 	t.Run("prefixesEndInAnyCharacter", func(t *testing.T) { testPrefixes(t, open(t)) })
 	t.Run("whatIsMadeDueWhileItIsDecidedStaysDue", func(t *testing.T) { testDueWhileDecided(t, open(t)) })
+	t.Run("countsAreThoseOfTheRows", func(t *testing.T) { testTallies(t, open(t)) })
+	t.Run("countsOfManyWritersAreThoseOfTheRows", func(t *testing.T) { testTalliesOfMany(t, open(t)) })
 	t.Run("decisionsOnAnotherETagAreDropped", func(t *testing.T) { testForesee(t, open(t)) })
 	t.Run("aRunOnlyMovesForward", func(t *testing.T) { testRuns(t, open(t)) })
 	t.Run("anActionIsClaimedOnceAndSettledOnce", func(t *testing.T) { testClaim(t, open(t)) })

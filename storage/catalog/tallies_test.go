@@ -1,0 +1,123 @@
+package catalog_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"earshot"
+	"earshot/storage/catalog"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/pressly/goose/v3"
+)
+
+// TestADecisionUnderWayIsCounted: somebody asks for counts for the first time while a transaction that has decided
+// something is not at its end.
+func TestADecisionUnderWayIsCounted(t *testing.T) {
+	inEngines(t, func(t *testing.T, engine string, d *catalog.DB, raw *sql.DB, _ string) {
+		page := catalog.Page{Bucket: "b", Last: true}
+		for i := range 3 {
+			page.Recordings = append(page.Recordings, earshot.Recording{ID: earshot.RecordingID{Bucket: "b", Key: fmt.Sprintf("k%d", i)}, ETag: "e", StoredAt: time.Unix(9, 0)})
+		}
+		if _, _, err := d.Observe(t.Context(), page, time.Unix(10, 0)); err != nil {
+			t.Fatal(err)
+		}
+		tx, err := raw.BeginTx(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.ExecContext(t.Context(), "update recordings set disposition = 'keep', rule = 'period', due_digest = 'd' where key = 'k1'"); err != nil {
+			t.Fatal(err)
+		}
+		type answer struct {
+			tally map[string]int
+			err   error
+		}
+		answers := make(chan answer, 1)
+		go func() {
+			tally, err := d.Tally(context.WithoutCancel(t.Context()), "b", "")
+			answers <- answer{tally, err}
+		}()
+		time.Sleep(200 * time.Millisecond) // long enough for it to have counted without waiting
+		if err := tx.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		first := <-answers
+		again, err := d.Tally(t.Context(), "b", "")
+		want := map[string]int{"keep": 1, "": 2, "total": 3}
+		for _, a := range []answer{first, {again, err}} {
+			if diff := cmp.Diff(want, a.tally); diff != "" || a.err != nil {
+				t.Errorf("%s (-want +got):\n%s%v", engine, diff, a.err)
+			}
+		}
+	})
+}
+
+// TestWhatWasDecidedBeforeIsCounted: version 19 of the schema counted nothing along.
+func TestWhatWasDecidedBeforeIsCounted(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "catalog.db")
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	provider, err := goose.NewProvider(goose.DialectSQLite3, db, catalog.Migrations(), goose.WithVerbose(false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := provider.UpTo(t.Context(), 19); err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range []string{
+		"insert into recordings (bucket, key, etag, size, stored_at, disposition, rule, due_digest) values ('b', 'c/1', 'e', 1, 2, 'keep', 'period', 'd'), ('b', 'c/2', 'e', 1, 2, 'review', 'hold', 'd'), ('b', 'x', 'e', 1, 2, 'keep', 'period', 'd')",
+		"insert into recordings (bucket, key, etag, size, stored_at, disposition, rule, due_digest, gone_at) values ('b', 'c/3', 'e', 1, 2, 'deleted', 'period', 'd', 7)",
+	} {
+		if _, err := db.ExecContext(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db.Close()
+	d, err := catalog.Open(t.Context(), catalog.Options{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	tally, err := d.Tally(t.Context(), "b", "c/")
+	if diff := cmp.Diff(map[string]int{"keep": 1, "held": 1, "total": 2}, tally); diff != "" || err != nil {
+		t.Errorf("(-want +got):\n%s%v", diff, err)
+	}
+}
+
+// TestManyCountsAreMadeOne: with PostgreSQL what is decided only adds rows to what is counted, until somebody asks.
+func TestManyCountsAreMadeOne(t *testing.T) {
+	inEngines(t, func(t *testing.T, engine string, d *catalog.DB, raw *sql.DB, _ string) {
+		r := earshot.Recording{ID: earshot.RecordingID{Bucket: "b", Key: "k"}, ETag: "e", StoredAt: time.Unix(9, 0)}
+		if _, _, err := d.Observe(t.Context(), catalog.Page{Bucket: "b", Last: true, Recordings: []earshot.Recording{r}}, time.Unix(10, 0)); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 700 {
+			if i%350 == 0 {
+				if _, err := d.Tally(t.Context(), "b", ""); err != nil {
+					t.Fatal(err)
+				}
+			}
+			f := catalog.Foresight{Known: catalog.Known{Recording: r}, Digest: "d", Disposition: "keep", Rule: fmt.Sprint("rule", i%3), Due: time.Unix(99, 0)}
+			if err := d.Foresee(t.Context(), []catalog.Foresight{f}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 {
+			tally, err := d.Tally(t.Context(), "b", "")
+			if diff := cmp.Diff(map[string]int{"keep": 1, "total": 1}, tally); diff != "" || err != nil {
+				t.Errorf("(-want +got):\n%s%v", diff, err)
+			}
+		}
+		var rows int
+		if err := raw.QueryRowContext(t.Context(), "select count(*) from tallies").Scan(&rows); err != nil || rows > 3 {
+			t.Errorf("%s: %d rows are left, %v", engine, rows, err)
+		}
+	})
+}
