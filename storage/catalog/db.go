@@ -48,6 +48,7 @@ type Options struct {
 // processes on many machines.
 type DB struct {
 	db      *sql.DB
+	reader  *sql.DB // with SQLite a connection of its own, to read large parts while others are written; it cannot write
 	dialect dialect
 	path    string
 }
@@ -90,10 +91,12 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	}
 	db := sql.OpenDB(connector)
 	db.SetMaxOpenConns(1)
-	d := &DB{db: db, dialect: sqliteDialect(), path: path}
+	d := &DB{db: db, reader: sql.OpenDB(readOnly{connector}), dialect: sqliteDialect(), path: path}
+	d.reader.SetMaxOpenConns(1)
+	d.reader.SetConnMaxIdleTime(time.Second)
 	d.dialect.shared = o.Together
 	if err := d.migrate(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("opening the catalog %s: %w", filepath.Base(path), err), db.Close())
+		return nil, errors.Join(fmt.Errorf("opening the catalog %s: %w", filepath.Base(path), err), d.Close())
 	}
 	return d, nil
 }
@@ -111,8 +114,28 @@ func (d dsn) Connect(context.Context) (driver.Conn, error) {
 
 func (d dsn) Driver() driver.Driver { return &sqlite.Driver{} }
 
+// readOnly makes connections that cannot write.
+type readOnly struct{ driver.Connector }
+
+func (r readOnly) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := r.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	_, err = conn.(driver.ExecerContext).ExecContext(ctx, "pragma query_only = 1", nil)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
+}
+
 // Close closes the catalog.
-func (d *DB) Close() error { return d.db.Close() }
+func (d *DB) Close() error {
+	if d.reader != nil {
+		return errors.Join(d.reader.Close(), d.db.Close())
+	}
+	return d.db.Close()
+}
 
 // Backup writes a copy of the catalog as it is now to a new file. After restoring one, run
 // `earshot audit recover`: the published log is ahead of it.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"sync"
 	"time"
 )
 
@@ -164,29 +165,61 @@ func (q *dueQuery) ofDigest(ctx context.Context, digest string, from, by int64) 
 	return nil
 }
 
-// sweep gives the rows that a digest has decided, in order of key.
+// sweep gives the rows that a digest has decided, in order of key. While one page is decided and written, the next
+// is read: what is written meanwhile is of rows before it.
 func (q *dueQuery) sweep(ctx context.Context, digest string) error {
-	var page []Row
-	for from := beforePrefix(q.prefix); !q.over; {
-		var err error
-		page, err = q.d.pageInto(ctx, page[:0], "select "+q.d.dialect.row+dueSweep, q.bucket, q.asOf, digest, from, q.end)
-		if err != nil {
-			return err
+	type page struct {
+		rows []Row
+		err  error
+	}
+	ctx, stop := context.WithCancel(ctx)
+	read, done := make(chan page), make(chan []Row, 2)
+	var reading sync.WaitGroup
+	defer reading.Wait()
+	defer stop()
+	done <- nil
+	done <- nil
+	reading.Go(func() {
+		for from, n := beforePrefix(q.prefix), duePage; n == duePage; {
+			select {
+			case <-ctx.Done():
+				return
+			case rows := <-done:
+				rows, err := pageFrom(ctx, q.d.reader, rows[:0], "select "+q.d.dialect.row+dueSweep, q.bucket, q.asOf, digest, from, q.end)
+				if n = len(rows); n > 0 {
+					from = rows[n-1].Recording.ID.Key
+				}
+				select {
+				case <-ctx.Done():
+					return
+				case read <- page{rows, err}:
+				}
+			}
 		}
-		for _, r := range page {
-			from = r.Recording.ID.Key
-			if from < q.prefix {
+	})
+	for {
+		var p page
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case p = <-read:
+		}
+		if p.err != nil {
+			return p.err
+		}
+		for _, r := range p.rows {
+			if r.Recording.ID.Key < q.prefix {
 				continue
 			}
 			if q.over = !q.yield(r, nil); q.over {
 				return nil
 			}
 		}
-		if len(page) < duePage {
+		if len(p.rows) < duePage {
 			return nil
 		}
+		done <- p.rows
 	}
-	return nil
 }
 
 // beforePrefix is a key that sorts before all that begin with the prefix, and not far.

@@ -187,7 +187,11 @@ func (d *DB) page(ctx context.Context, query string, args ...any) ([]Row, error)
 
 // pageInto is page with room for the rows: they are large, and many.
 func (d *DB) pageInto(ctx context.Context, out []Row, query string, args ...any) ([]Row, error) {
-	rows, err := d.db.QueryContext(ctx, query, args...)
+	return pageFrom(ctx, d.db, out, query, args...)
+}
+
+func pageFrom(ctx context.Context, db *sql.DB, out []Row, query string, args ...any) ([]Row, error) {
+	rows, err := db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package catalogtest
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -145,6 +146,39 @@ func testDueOfManyDigests(t *testing.T, db *catalog.DB) {
 	}
 	for range db.Due(t.Context(), "b", "c/", "new", epoch) {
 		t.Fatal("something is due right after everything was decided")
+	}
+	testGivenUpHalfWay(t, db)
+}
+
+// testGivenUpHalfWay: whoever reads what is due may have enough at any time, and may write right after.
+func testGivenUpHalfWay(t *testing.T, db *catalog.DB) {
+	for _, after := range []int{1, 999, 1000, 1001, 2500} {
+		came := 0
+		for _, err := range db.Due(t.Context(), "b", "c/", "third", epoch) {
+			if came++; err != nil {
+				t.Fatal(err)
+			}
+			if came == after {
+				break
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		came, failed := 0, false
+		for _, err := range db.Due(ctx, "b", "c/", "third", epoch) {
+			if failed = err != nil; failed {
+				break
+			}
+			if came++; came == after {
+				cancel()
+			}
+		}
+		cancel()
+		if !failed && came < 6000 {
+			t.Errorf("cut off after %d: it ended after %d as if there were no more", after, came)
+		}
+		if err := db.TouchBelow(t.Context(), "none", ""); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
