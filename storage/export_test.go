@@ -7,3 +7,6 @@ func NewPacer(next http.RoundTripper, p Pace) http.RoundTripper { return newPace
 
 // LoadOf is what it has found.
 func LoadOf(p http.RoundTripper) Load { return p.(*pacer).load() }
+
+// ShareOf has it keep the bounds as one of n.
+func ShareOf(p http.RoundTripper, n int) { p.(*pacer).share(n) }

@@ -24,6 +24,8 @@ type Pace struct {
 // The pace that is found.
 const (
 	slowest = 1.0 // requests a second, however busy the store is
+	// slowestBytes a second, however many share the bound: what waits for its turn waits at the pace of when it came.
+	slowestBytes = 64 << 10
 	// Answers faster than latencyTop are no reason to slow down, or a machine that is short of breath itself
 	// would take its own for the store's; nor do slow ones alone slow it down below slowestUnasked.
 	latencyTop     = time.Second
@@ -41,6 +43,7 @@ type pacer struct {
 	bytes   *rate.Limiter // nil: no bound
 
 	mu       sync.Mutex // guards what follows
+	among    int        // how many share the bounds
 	found    float64    // requests a second; 0: none is found, the bound alone counts
 	count    int        // requests since adjusted
 	busy     bool       // the store said so since adjusted
@@ -53,7 +56,7 @@ type pacer struct {
 }
 
 func newPacer(next http.RoundTripper, p Pace) *pacer {
-	c := &pacer{next: next, pace: p, request: rate.NewLimiter(rate.Inf, 1), usual: map[string]time.Duration{}, adjusted: time.Now()}
+	c := &pacer{next: next, pace: p, request: rate.NewLimiter(rate.Inf, 1), among: 1, usual: map[string]time.Duration{}, adjusted: time.Now()}
 	c.set(time.Now())
 	if p.Bandwidth > 0 {
 		c.bytes = rate.NewLimiter(rate.Limit(p.Bandwidth), int(min(p.Bandwidth, 1<<20)))
@@ -168,6 +171,9 @@ func (c *pacer) set(now time.Time) {
 			limit = slow
 		}
 	}
+	if limit > 0 {
+		limit = max(slowest, limit/float64(c.among))
+	}
 	if c.found > 0 && (limit == 0 || c.found < limit) {
 		limit = c.found
 	}
@@ -177,6 +183,20 @@ func (c *pacer) set(now time.Time) {
 	}
 	c.request.SetBurst(max(1, int(limit/10)))
 	c.request.SetLimit(rate.Limit(limit))
+}
+
+// share has the bounds be those of n processes together.
+func (c *pacer) share(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n = max(1, n); n == c.among {
+		return
+	}
+	c.among = n
+	if c.bytes != nil {
+		c.bytes.SetLimit(rate.Limit(min(float64(c.pace.Bandwidth), max(slowestBytes, float64(c.pace.Bandwidth)/float64(n)))))
+	}
+	c.set(time.Now())
 }
 
 // Load is what a store was asked for and how it took it.

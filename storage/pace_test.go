@@ -1,8 +1,10 @@
 package storage_test
 
 import (
+	"context"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"strings"
 	"sync"
@@ -73,6 +75,37 @@ func TestNeverMoreRequestsThanConfigured(t *testing.T) {
 	if n, _ := asking(t, storage.Pace{}, quick, 2*time.Second); n < 15_000 {
 		t.Errorf("%d requests in 2 s without a bound", n)
 	}
+}
+
+// TestBoundsAreKeptTogether changes how many share the bounds while requests go.
+func TestBoundsAreKeptTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var count atomic.Int64
+		p := storage.NewPacer(answering(func(int64) (int, time.Duration) { return http.StatusOK, time.Millisecond }).transport(&count), storage.Pace{Requests: 60, Bandwidth: 600 * 1000})
+		ctx, stop := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				for ctx.Err() == nil {
+					req, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://store/bucket?list-type=2", nil)
+					if resp, err := p.RoundTrip(req); err == nil {
+						_, _ = io.Copy(io.Discard, resp.Body)
+						resp.Body.Close()
+					}
+				}
+			})
+		}
+		for _, c := range []struct{ among, least, most int }{{1, 550, 610}, {3, 180, 215}, {math.MaxInt, 5, 25}, {1, 550, 610}} {
+			storage.ShareOf(p, c.among)
+			before := count.Load()
+			time.Sleep(10 * time.Second)
+			if n := int(count.Load() - before); n < c.least || n > c.most {
+				t.Errorf("%d requests in 10 s as one of %d at 60 a second", n, c.among)
+			}
+		}
+		stop()
+		all.Wait()
+	})
 }
 
 func TestAStoreThatSaysSlowDownIsAskedLess(t *testing.T) {

@@ -61,6 +61,10 @@ type Store struct {
 // Load tells how the store takes what it is asked for.
 func (s *Store) Load() Load { return s.pacer.load() }
 
+// Share says that n processes keep the bounds of [Pace] together: each takes its part of them, but at least one
+// request and 64 KiB a second.
+func (s *Store) Share(n int) { s.pacer.share(n) }
+
 // Connect prepares a Store. It sends no request.
 func Connect(o Options) (*Store, error) {
 	u, err := o.validate()

@@ -36,11 +36,15 @@ type installation struct {
 	policies []*policies.Policy
 	runner   *retention.Runner
 	queue    *work.Queue // nil where the catalog is not shared
+	sharing  *sharing    // nil where nothing bounds what is asked of the store
 }
 
 func (i *installation) close() {
 	if i.queue != nil {
 		i.queue.Close()
+	}
+	if i.sharing != nil {
+		i.sharing.leave()
 	}
 	if i.db != nil {
 		_ = i.db.Close()
@@ -190,6 +194,11 @@ func (a *app) newRunner(i *installation, by earshot.Principal) (*retention.Runne
 func (a *app) openKeys(ctx context.Context, i *installation) (o audit.Options, err error) {
 	if i.db, err = catalog.Open(ctx, catalog.Options{Path: i.cfg.Catalog}); err != nil {
 		return o, err
+	}
+	if i.cfg.Store.Pace.bounded() {
+		if i.sharing, err = joinSharing(ctx, i.db, i.options.Endpoint, i.store.Share, a.logger()); err != nil {
+			return o, err
+		}
 	}
 	if i.shard, err = i.db.Shard(ctx); err != nil {
 		return o, err

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -112,6 +113,11 @@ func (p PaceConfig) slow(now time.Time) float64 {
 		}
 	}
 	return least
+}
+
+// bounded reports whether there is any bound to keep.
+func (p PaceConfig) bounded() bool {
+	return p.Requests > 0 || p.Bandwidth != "" || slices.ContainsFunc(p.Quiet, func(q QuietConfig) bool { return q.Requests > 0 })
 }
 
 func (p PaceConfig) pace() storage.Pace {

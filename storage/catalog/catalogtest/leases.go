@@ -10,6 +10,8 @@ import (
 
 	"earshot"
 	"earshot/storage/catalog"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // leased is a run's planned actions, for workers to share.
@@ -295,4 +297,24 @@ func testHoldRange(t *testing.T, db *catalog.DB) {
 	take(at("slow", 31), true)
 	hold(catalog.Lease{Owner: "slow"})
 	take(at("quick", 32), true)
+}
+
+// testSharers: each beat counts, of one store and not of another, until somebody leaves.
+func testSharers(t *testing.T, db *catalog.DB) {
+	beat := func(store, id string, want map[string]int64) {
+		t.Helper()
+		got, err := db.Beat(t.Context(), store, id)
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%s of %s (-want +got):\n%s%v", id, store, diff, err)
+		}
+	}
+	beat("s", "one", map[string]int64{"one": 1})
+	beat("s", "two", map[string]int64{"one": 1, "two": 1})
+	beat("t", "three", map[string]int64{"three": 1})
+	beat("s", "one", map[string]int64{"one": 2, "two": 1})
+	if err := db.Leave(t.Context(), "s", "two", "nobody"); err != nil {
+		t.Error(err)
+	}
+	beat("s", "one", map[string]int64{"one": 3})
+	beat("s", "two", map[string]int64{"one": 3, "two": 1}) // it was taken for gone, and comes again
 }

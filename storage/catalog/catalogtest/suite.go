@@ -52,6 +52,7 @@ func Run(t *testing.T, open func(t *testing.T) *catalog.DB) {
 	t.Run("entriesAreNumberedInOrderWithoutGaps", func(t *testing.T) { testOutbox(t, open(t)) })
 	t.Run("holdsAndSubjectsMakeTheirRecordingsDue", func(t *testing.T) { testTouch(t, open(t)) })
 	t.Run("anErasedPersonIsTakenOut", func(t *testing.T) { testErased(t, open(t)) })
+	t.Run("whoSharesAStoreIsSeenByAll", func(t *testing.T) { testSharers(t, open(t)) })
 	t.Run("openAndCreateDiffer", func(t *testing.T) {
 		if _, err := catalog.Open(t.Context(), catalog.Options{Path: t.TempDir() + "/none.db"}); err == nil {
 			t.Error("a missing catalog was opened")
