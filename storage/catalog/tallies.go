@@ -18,12 +18,15 @@ const (
 // then on the database counts along.
 func (d *DB) Tally(ctx context.Context, bucket, prefix string) (map[string]int, error) {
 	out := map[string]int{}
-	if err := d.countAlong(ctx, bucket, prefix, time.Now()); err != nil {
-		return nil, wrap("counting recordings", err)
-	}
-	added, err := d.addUp(ctx, out, bucket, prefix)
-	if err == nil && added > addedMost {
-		err = d.condense(ctx, bucket, prefix)
+	err := d.countAlong(ctx, bucket, prefix, time.Now())
+	var added int
+	switch {
+	case err == nil:
+		if added, err = d.addUp(ctx, out, tallyQuery, bucket, prefix); err == nil && added > addedMost {
+			err = d.condense(ctx, bucket, prefix)
+		}
+	case lockedOut(err): // another time
+		_, err = d.addUp(ctx, out, countQuery, bucket, prefix, prefixEnd(prefix))
 	}
 	if err != nil {
 		return nil, wrap("counting recordings", err)
@@ -41,6 +44,9 @@ func (d *DB) Tally(ctx context.Context, bucket, prefix string) (map[string]int, 
 
 const (
 	tallyQuery = "select disposition, rule, cast(sum(n) as bigint), count(*) from tallies where bucket = $1 and prefix = $2 group by disposition, rule having sum(n) <> 0"
+	// countQuery goes through the rows.
+	countQuery = `select disposition, rule, count(*), 1 from recordings
+		where gone_at = 0 and disposition <> '' and bucket = $1 and key >= $2 and ($3 = '' or key < $3) group by disposition, rule`
 	// What is not decided is counted on the index of what is due. The key is not compared as it is, or the engine would
 	// rather go through the rows themselves in order of key.
 	undecidedQuery = `select count(*) from recordings where gone_at = 0 and disposition = '' and bucket = $1 and due_digest = ''
@@ -54,9 +60,9 @@ const (
 		group by disposition, rule having sum(n) <> 0`
 )
 
-// addUp adds the counts of a prefix to out, and tells how many rows that took.
-func (d *DB) addUp(ctx context.Context, out map[string]int, bucket, prefix string) (added int, err error) {
-	rows, err := d.db.QueryContext(ctx, tallyQuery, bucket, prefix)
+// addUp adds the counts of a query to out, and tells how many rows that took.
+func (d *DB) addUp(ctx context.Context, out map[string]int, query string, args ...any) (added int, err error) {
+	rows, err := d.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return 0, err
 	}
@@ -115,12 +121,15 @@ func (d *DB) countAlong(ctx context.Context, bucket, prefix string, now time.Tim
 }
 
 // beginCounting has whatever is decided from now on counted. What other transactions have already decided by then, and
-// not brought to an end, would be lost to it: they are waited for.
+// not brought to an end, would be lost to it: they are waited for, but not long, since others that write wait meanwhile
+// (a vacuum against wraparound holds the table for hours).
 func (d *DB) beginCounting(ctx context.Context, bucket, prefix string, now time.Time) error {
 	return d.tx(ctx, func(tx *sql.Tx) error {
 		if d.dialect.server {
-			if _, err := tx.ExecContext(ctx, "lock table recordings in share mode"); err != nil {
-				return err
+			for _, q := range []string{"set local lock_timeout = '5s'", "lock table recordings in share mode", "set local lock_timeout = 0"} {
+				if _, err := tx.ExecContext(ctx, q); err != nil {
+					return err
+				}
 			}
 		}
 		for _, q := range []struct {

@@ -57,6 +57,41 @@ func TestADecisionUnderWayIsCounted(t *testing.T) {
 	})
 }
 
+// TestCountsDoNotWaitForLongWork: something holds the table, as a vacuum may for hours, when somebody asks for the first
+// time. The rows are counted then, and the counts come to be kept the next time.
+func TestCountsDoNotWaitForLongWork(t *testing.T) {
+	inEngines(t, func(t *testing.T, engine string, d *catalog.DB, raw *sql.DB, _ string) {
+		if engine == "sqlite" {
+			t.Skip("has one writer")
+		}
+		r := earshot.Recording{ID: earshot.RecordingID{Bucket: "b", Key: "k"}, ETag: "e", StoredAt: time.Unix(9, 0)}
+		if _, _, err := d.Observe(t.Context(), catalog.Page{Bucket: "b", Last: true, Recordings: []earshot.Recording{r}}, time.Unix(10, 0)); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Foresee(t.Context(), []catalog.Foresight{{Known: catalog.Known{Recording: r}, Digest: "d", Disposition: "keep", Rule: "period"}}); err != nil {
+			t.Fatal(err)
+		}
+		tx, err := raw.BeginTx(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.ExecContext(t.Context(), "lock table recordings in share update exclusive mode"); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			tally, err := d.Tally(t.Context(), "b", "")
+			if diff := cmp.Diff(map[string]int{"keep": 1, "total": 1}, tally); diff != "" || err != nil {
+				t.Errorf("(-want +got):\n%s%v", diff, err)
+			}
+			_ = tx.Rollback()
+		}
+		var known int
+		if err := raw.QueryRowContext(t.Context(), "select known from tallied").Scan(&known); err != nil || known != 1 {
+			t.Errorf("it is not counted along: %d, %v", known, err)
+		}
+	})
+}
+
 // TestWhatWasDecidedBeforeIsCounted: version 19 of the schema counted nothing along.
 func TestWhatWasDecidedBeforeIsCounted(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "catalog.db")
