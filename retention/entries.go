@@ -24,14 +24,31 @@ func recordingName(id earshot.RecordingID) string { return id.Bucket + "/" + id.
 
 // tagger makes the tags of what belongs to a data subject.
 func (r *Runner) tagger(ctx context.Context, subject earshot.SubjectID) (*audit.Tagger, error) {
-	if subject == "" || r.o.SubjectKeys == nil {
-		return r.o.Tagger, nil
+	tags, err := r.taggers(ctx, []earshot.SubjectID{subject})
+	return tags[subject], err
+}
+
+// taggers makes the tags of what belongs to each of many data subjects, who all have a key from then on.
+func (r *Runner) taggers(ctx context.Context, subjects []earshot.SubjectID) (map[earshot.SubjectID]*audit.Tagger, error) {
+	out := make(map[earshot.SubjectID]*audit.Tagger, len(subjects))
+	var ask []earshot.SubjectID
+	for _, s := range subjects {
+		out[s] = r.o.Tagger
+		if s != "" && r.o.SubjectKeys != nil {
+			ask = append(ask, s)
+		}
 	}
-	key, err := r.o.SubjectKeys.Key(ctx, subject)
+	if len(ask) == 0 {
+		return out, nil
+	}
+	keys, err := r.o.SubjectKeys.Keys(ctx, ask)
 	if err != nil {
 		return nil, err
 	}
-	return r.o.Tagger.Of(key), nil
+	for s, key := range keys {
+		out[s] = r.o.Tagger.Of(key)
+	}
+	return out, nil
 }
 
 func actionParts(a earshot.Action) []string {
@@ -42,11 +59,7 @@ func intentID(a earshot.Action) string {
 	return audit.EntryID(append([]string{string(audit.KindIntent)}, actionParts(a)...)...)
 }
 
-func (r *Runner) intentLeaf(ctx context.Context, a earshot.Action) (earshot.Leaf, error) {
-	tags, err := r.tagger(ctx, a.Recording.Subject)
-	if err != nil {
-		return earshot.Leaf{}, err
-	}
+func (r *Runner) intentLeaf(tags *audit.Tagger, a earshot.Action) (earshot.Leaf, error) {
 	e := r.entry(audit.KindIntent, actionParts(a)...)
 	e.Run = string(a.Run)
 	rec := a.Recording
@@ -94,14 +107,10 @@ func (r *Runner) intentLeaf(ctx context.Context, a earshot.Action) (earshot.Leaf
 // is in the log too, stands for all of them.
 func fewSpans(spans []audit.Span) []audit.Span { return spans[:min(len(spans), 40)] }
 
-func (r *Runner) skipLeaf(ctx context.Context, a earshot.Action, code string) (earshot.Leaf, error) {
-	tags, err := r.tagger(ctx, a.Recording.Subject)
-	if err != nil {
-		return earshot.Leaf{}, err
-	}
+func (r *Runner) skipLeaf(tags *audit.Tagger, a earshot.Action) (earshot.Leaf, error) {
 	e := r.entry(audit.KindSkip, actionParts(a)...)
 	e.Run = string(a.Run)
-	e.Skip = &audit.Skip{Recording: tags.Tag("recording", e.ID, recordingName(a.Recording.ID)), Code: code}
+	e.Skip = &audit.Skip{Recording: tags.Tag("recording", e.ID, recordingName(a.Recording.ID)), Code: a.Why}
 	return e.Leaf()
 }
 

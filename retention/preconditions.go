@@ -48,27 +48,44 @@ func (r *Runner) preconditions(ctx context.Context, run earshot.Run, batch []ear
 			}
 			if code != "" {
 				a.State, a.Why, a.SettledAt = earshot.ActionSkipped, code, r.now()
-				out[i].Action = a
-				out[i].Leaf, err = r.skipLeaf(inner, a, code)
-				return err
+			} else {
+				a.State, a.IntendedAt = earshot.ActionIntended, r.now()
 			}
-			a.State, a.IntendedAt = earshot.ActionIntended, r.now()
 			out[i].Action = a
-			out[i].Leaf, err = r.intentLeaf(inner, a)
-			return err
+			return nil
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return nil, 0, err
 	}
-	for _, t := range out {
-		if t.Leaf.ID == "" {
-			unread++
-			continue
-		}
-		seen = append(seen, t)
+	seen = slices.DeleteFunc(out, func(t catalog.Transition) bool { return t.Action.State == "" })
+	return seen, len(batch) - len(seen), r.announce(ctx, seen)
+}
+
+// announce writes for each action the entry that says what is intended, or why not. Nobody is given a key of whom
+// no entry is going to speak.
+func (r *Runner) announce(ctx context.Context, seen []catalog.Transition) error {
+	var subjects []earshot.SubjectID
+	for _, t := range seen {
+		subjects = append(subjects, t.Action.Recording.Subject)
 	}
-	return seen, unread, nil
+	tags, err := r.taggers(ctx, subjects)
+	if err != nil {
+		return err
+	}
+	var group errgroup.Group
+	group.SetLimit(r.o.Workers)
+	for i, t := range seen {
+		group.Go(func() (err error) {
+			write := r.intentLeaf
+			if t.Action.State == earshot.ActionSkipped {
+				write = r.skipLeaf
+			}
+			seen[i].Leaf, err = write(tags[t.Action.Recording.Subject], t.Action)
+			return err
+		})
+	}
+	return group.Wait()
 }
 
 // precondition is empty if the action may go on, else the code of what has changed.

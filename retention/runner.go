@@ -83,7 +83,7 @@ type met struct {
 
 // SubjectKeys keeps the keys that data subjects' tags are made with.
 type SubjectKeys interface {
-	Key(ctx context.Context, subject earshot.SubjectID) ([]byte, error)
+	Keys(ctx context.Context, subjects []earshot.SubjectID) (map[earshot.SubjectID][]byte, error)
 	Existing(ctx context.Context, subject earshot.SubjectID) (key []byte, ok bool, err error)
 	Destroy(ctx context.Context, subject earshot.SubjectID) (bool, error)
 }

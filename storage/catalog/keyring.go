@@ -12,9 +12,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -125,61 +127,128 @@ func (k *KeyRing) row(subject earshot.SubjectID) string {
 	return hex.EncodeToString(m.Sum(nil)[:16])
 }
 
-// Key gives the subject's key, 32 bytes, and makes one where there is none.
-func (k *KeyRing) Key(ctx context.Context, subject earshot.SubjectID) ([]byte, error) {
-	if key, ok, err := k.Existing(ctx, subject); ok || err != nil {
-		return key, err
+// Keys gives the subjects' keys, 32 bytes each, and makes one for whom there is none: all in one step, since
+// each step waits for the disk.
+func (k *KeyRing) Keys(ctx context.Context, subjects []earshot.SubjectID) (map[earshot.SubjectID][]byte, error) {
+	keys, err := k.existing(ctx, subjects)
+	if err != nil {
+		return nil, err
 	}
-	key, nonce := make([]byte, 32), make([]byte, k.aead.NonceSize())
-	_, _ = rand.Read(key) // never fails, see crypto/rand
-	_, _ = rand.Read(nonce)
-	id := k.row(subject)
-	wrapped := k.aead.Seal(nonce, nonce, key, []byte(id))
-	if _, err := k.db.ExecContext(ctx, "insert into keys (id, made_at, wrapped) values ($1, $2, $3) on conflict (id) do nothing", id, time.Now().Unix(), wrapped); err != nil {
-		return nil, fmt.Errorf("storing a subject's key: %w", err)
+	missing := map[string]earshot.SubjectID{}
+	for _, s := range subjects {
+		if keys[s] == nil {
+			missing[k.row(s)] = s
+		}
 	}
-	key, ok, err := k.Existing(ctx, subject) // another process may have been faster
-	if err == nil && !ok {
-		err = errors.New("storing a subject's key: it is not there")
+	if len(missing) == 0 {
+		return keys, nil
 	}
-	return key, err
+	if err := k.make(ctx, slices.Sorted(maps.Keys(missing))); err != nil {
+		return nil, fmt.Errorf("storing subjects' keys: %w", err)
+	}
+	made, err := k.existing(ctx, slices.Collect(maps.Values(missing))) // another process may have been faster
+	if err == nil && len(made) < len(missing) {
+		err = errors.New("storing subjects' keys: they are not there")
+	}
+	maps.Copy(keys, made)
+	return keys, err
 }
+
+// make makes a key for each row that is not there yet. The rows are in order, so that two processes do not wait
+// for one another.
+func (k *KeyRing) make(ctx context.Context, rows []string) error {
+	tx, err := k.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	now := time.Now().Unix()
+	for part := range slices.Chunk(rows, madeAtOnce) {
+		query, args := "insert into keys (id, made_at, wrapped) values ", make([]any, 0, 3*len(part))
+		for i, id := range part {
+			key, nonce := make([]byte, 32), make([]byte, k.aead.NonceSize())
+			_, _ = rand.Read(key) // never fails, see crypto/rand
+			_, _ = rand.Read(nonce)
+			if i > 0 {
+				query += ", "
+			}
+			query += fmt.Sprintf("($%d, $%d, $%d)", 3*i+1, 3*i+2, 3*i+3)
+			args = append(args, id, now, k.aead.Seal(nonce, nonce, key, []byte(id)))
+		}
+		if _, err := tx.ExecContext(ctx, query+" on conflict (id) do nothing", args...); err != nil {
+			return errors.Join(err, ignoreDone(tx.Rollback()))
+		}
+	}
+	return tx.Commit()
+}
+
+// madeAtOnce is how many keys one statement stores.
+const madeAtOnce = 50
 
 // Existing gives the subject's key if there is one.
 func (k *KeyRing) Existing(ctx context.Context, subject earshot.SubjectID) (key []byte, ok bool, err error) {
+	keys, err := k.existing(ctx, []earshot.SubjectID{subject})
+	key, ok = keys[subject]
+	return key, ok, err
+}
+
+func (k *KeyRing) existing(ctx context.Context, subjects []earshot.SubjectID) (map[earshot.SubjectID][]byte, error) {
+	out := make(map[earshot.SubjectID][]byte, len(subjects))
+	ask := map[string]earshot.SubjectID{}
 	k.mu.Lock()
 	if time.Since(k.since) > maxCachedFor {
 		clear(k.cache)
 		k.since = time.Now()
 	}
-	key, ok = k.cache[subject]
+	for _, s := range subjects {
+		if key, ok := k.cache[s]; ok {
+			out[s] = key
+		} else {
+			ask[k.row(s)] = s
+		}
+	}
 	k.mu.Unlock()
-	if ok {
-		return key, true, nil
-	}
-	id := k.row(subject)
-	var wrapped []byte
-	err = k.db.QueryRowContext(ctx, "select wrapped from keys where id = $1", id).Scan(&wrapped)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, false, nil
-	}
-	if err != nil {
-		return nil, false, fmt.Errorf("reading a subject's key: %w", err)
-	}
-	n := k.aead.NonceSize()
-	if len(wrapped) < n {
-		return nil, false, errors.New("reading a subject's key: the row is damaged")
-	}
-	if key, err = k.aead.Open(nil, wrapped[:n], wrapped[n:], []byte(id)); err != nil {
-		return nil, false, fmt.Errorf("reading a subject's key: %w", err)
+	for part := range slices.Chunk(slices.Sorted(maps.Keys(ask)), inPart) {
+		if err := k.read(ctx, part, func(id string, key []byte) { out[ask[id]] = key }); err != nil {
+			return nil, fmt.Errorf("reading subjects' keys: %w", err)
+		}
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if len(k.cache) >= maxCachedKeys {
+	if len(k.cache)+len(ask) > maxCachedKeys {
 		clear(k.cache)
 	}
-	k.cache[subject] = key
-	return key, true, nil
+	for _, s := range ask {
+		if key, ok := out[s]; ok {
+			k.cache[s] = key
+		}
+	}
+	return out, nil
+}
+
+func (k *KeyRing) read(ctx context.Context, ids []string, found func(id string, key []byte)) error {
+	in, args := list(ids, 1)
+	rows, err := k.db.QueryContext(ctx, "select id, wrapped from keys where id in "+in, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id string
+		var wrapped []byte
+		if err := rows.Scan(&id, &wrapped); err != nil {
+			return err
+		}
+		n := k.aead.NonceSize()
+		if len(wrapped) < n {
+			return errors.New("the row is damaged")
+		}
+		key, err := k.aead.Open(nil, wrapped[:n], wrapped[n:], []byte(id))
+		if err != nil {
+			return err
+		}
+		found(id, key)
+	}
+	return rows.Err()
 }
 
 // Destroy destroys the subject's key and reports whether there was one. The tags that were made
