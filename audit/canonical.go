@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -15,28 +16,67 @@ const maxEntry = 4096
 // canonical writes v in the one form that entries have: RFC 8785 (JCS) restricted to objects,
 // arrays, printable ASCII strings without \ and ", integers within 53 bits, and booleans.
 func canonical(v any) ([]byte, error) {
-	first, err := json.Marshal(v)
-	if err != nil {
-		return nil, err
-	}
-	dec := json.NewDecoder(bytes.NewReader(first))
-	dec.UseNumber()
-	var tree any
-	if err := dec.Decode(&tree); err != nil {
-		return nil, err
-	}
-	var out bytes.Buffer
-	enc := json.NewEncoder(&out)
+	var first bytes.Buffer
+	enc := json.NewEncoder(&first)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(tree); err != nil { // maps are written in order of key
+	if err := enc.Encode(v); err != nil {
 		return nil, err
 	}
-	body := bytes.TrimSuffix(out.Bytes(), []byte("\n"))
+	body, _ := inOrder(make([]byte, 0, first.Len()), first.Bytes())
 	if len(body) > maxEntry {
 		return nil, fmt.Errorf("log entry of %d bytes: the most is %d", len(body), maxEntry)
 	}
-	_, err = scan(body)
+	_, err := scan(body)
 	return body, err
+}
+
+// inOrder appends the JSON value that text begins with, as package json writes it, to out, with the members of
+// objects in order of key. It returns what is behind the value. Decoding it, and encoding it as maps, takes long.
+func inOrder(out, text []byte) (_, rest []byte) {
+	switch c := text[0]; c {
+	case '{':
+		type member struct{ key, value []byte }
+		var members []member
+		for text = text[1:]; text[0] != '}'; text = bytes.TrimPrefix(text, []byte(",")) {
+			m := member{key: text[:quotedLen(text)]}
+			m.value, text = inOrder(nil, text[len(m.key)+1:])
+			members = append(members, m)
+		}
+		slices.SortStableFunc(members, func(a, b member) int { return bytes.Compare(a.key[:len(a.key)-1], b.key[:len(b.key)-1]) })
+		out = append(out, c)
+		for i, m := range members {
+			if i > 0 {
+				out = append(out, ',')
+			}
+			out = append(append(append(out, m.key...), ':'), m.value...)
+		}
+		return append(out, '}'), text[1:]
+	case '[':
+		out = append(out, c)
+		for text = text[1:]; text[0] != ']'; {
+			if out, text = inOrder(out, text); text[0] == ',' {
+				out, text = append(out, ','), text[1:]
+			}
+		}
+		return append(out, ']'), text[1:]
+	case '"':
+		n := quotedLen(text)
+		return append(out, text[:n]...), text[n:]
+	}
+	n := bytes.IndexAny(text, ",]}\n")
+	return append(out, text[:n]...), text[n:]
+}
+
+// quotedLen is how long the string is that text begins with.
+func quotedLen(text []byte) int {
+	for i := 1; ; i++ {
+		switch text[i] {
+		case '\\':
+			i++
+		case '"':
+			return i + 1
+		}
+	}
 }
 
 // outline is what the checks of a whole log need to know of an entry.

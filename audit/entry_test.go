@@ -1,9 +1,12 @@
 package audit_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -35,6 +38,66 @@ func TestParseRefusesWhatReadersCouldTakeForDifferentThings(t *testing.T) {
 		if e, err := audit.Parse([]byte(text)); err == nil {
 			t.Errorf("%s was read as %+v", name, e)
 		}
+	}
+}
+
+// TestEntriesAreWrittenInOrderOfKey: with all that an entry can say at once, as with little.
+func TestEntriesAreWrittenInOrderOfKey(t *testing.T) {
+	all, little := audit.Entry{}, entry(t, audit.KindOutcome, 1)
+	fill(reflect.ValueOf(&all).Elem())
+	all.ID = little.ID
+	for _, e := range []audit.Entry{all, little} {
+		e.V = 1
+		text, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dec := json.NewDecoder(bytes.NewReader(text))
+		dec.UseNumber()
+		var tree any
+		if err := dec.Decode(&tree); err != nil {
+			t.Fatal(err)
+		}
+		var want bytes.Buffer
+		enc := json.NewEncoder(&want) // which writes maps in order of key
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(tree); err != nil {
+			t.Fatal(err)
+		}
+		if got := string(leafOf(t, e).Body) + "\n"; got != want.String() {
+			t.Errorf("got  %swant %s", got, want.String())
+		}
+	}
+	for _, text := range []string{`a"b`, `a\b`, "a\nb", "ü", "\u2028", "\xff", "\x7f"} {
+		e := little
+		e.Producer = text
+		if _, err := e.Leaf(); err == nil {
+			t.Errorf("%q was written", text)
+		}
+	}
+}
+
+// fill gives a value to all that a struct has.
+func fill(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(v.Field(i))
+		}
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem())
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		for i := range 2 {
+			fill(v.Index(i))
+		}
+	case reflect.String:
+		v.SetString("<&>{[,]}:")
+	case reflect.Bool:
+		v.SetBool(true)
+	default:
+		v.SetInt(7)
 	}
 }
 
