@@ -156,12 +156,13 @@ func (r *Runner) applyBatch(ctx context.Context, run earshot.Run, from int, done
 	if err != nil || len(batch) == 0 {
 		return 0, -1, err
 	}
+	reserved := catalog.Reserved{Run: run.ID, First: batch[0].Seq, Last: batch[len(batch)-1].Seq}
+	defer func() {
+		err = errors.Join(err, r.o.Catalog.Release(context.WithoutCancel(ctx), l.owner, reserved))
+	}()
 	batch = r.cutBatch(ctx, batch)
 	last = batch[len(batch)-1].Seq
 	l.batch.Store(&catalog.Reserved{Run: run.ID, First: batch[0].Seq, Last: last})
-	defer func() {
-		err = errors.Join(err, r.o.Catalog.Release(context.WithoutCancel(ctx), run.ID, l.owner))
-	}()
 	sights := r.sight(ctx, batch)
 	transitions, unread, err := r.preconditions(ctx, run, batch, sights)
 	if err != nil {

@@ -85,7 +85,8 @@ func testLeases(t *testing.T, db *catalog.DB) {
 	l.reserve("the next", leaseAt("b", 0), 0, 3, 3, 4, 5)
 	l.reserve("after the lease", leaseAt("b", 11), 0, 3, 0, 1, 2)
 	l.reserve("from a number on", leaseAt("b", 11), 20, 2, 20, 21)
-	l.done(db.Release(ctx, l.run, "b"))
+	l.done(db.Release(ctx, "b", catalog.Reserved{Run: l.run, First: 0, Last: 3}))
+	l.reserve("what was not given back", leaseAt("c", 12), 20, 2, 22, 23)
 	l.reserve("given back", leaseAt("c", 12), 0, 3, 0, 1, 2)
 	l.claim("its worker", leaseAt("c", 12), 0, true)
 	l.claim("once more", leaseAt("c", 12), 0, false)
@@ -106,7 +107,7 @@ func testReserved(t *testing.T, db *catalog.DB) {
 	l.done(db.Renew(ctx, leaseAt("slow", 9), catalog.Reserved{Run: l.run, First: 0, Last: 0}))
 	l.reserve("what was not renewed", leaseAt("quick", 11), 0, 2, 1)
 	l.claim("what somebody else has reserved since", leaseAt("slow", 12), 1, false)
-	l.done(db.Release(ctx, l.run, "quick"))
+	l.done(db.Release(ctx, "quick", catalog.Reserved{Run: l.run, First: 1, Last: 1}))
 	l.claim("what somebody else had, and gave back", leaseAt("slow", 12), 1, false)
 	l.claim("what was renewed", leaseAt("slow", 12), 0, true)
 }
