@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"time"
 
 	"earshot"
@@ -63,9 +64,14 @@ func failed(ctx context.Context, tx *sql.Tx, at int64, id earshot.RecordingID, e
 	return err
 }
 
-func succeeded(ctx context.Context, tx *sql.Tx, id earshot.RecordingID) error {
-	_, err := tx.ExecContext(ctx, "delete from attention where bucket = $1 and key = $2", id.Bucket, id.Key)
-	return err
+func succeeded(ctx context.Context, tx *sql.Tx, bucket string, keys []string) error {
+	for part := range slices.Chunk(keys, listed) {
+		in, args := keyList(part, bucket)
+		if _, err := tx.ExecContext(ctx, "delete from attention where bucket = $1 and key in "+in, args...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Attention lists up to limit recordings that something failed on and that are still there, in order of

@@ -37,3 +37,8 @@ func (d *DB) ForeseeAgain() string { return d.foreseeQuery(foresights) }
 
 // Foresights is how many that are.
 const Foresights = foresights
+
+// Moves are the statements that claim and settle actions, and of how many each.
+func (d *DB) Moves() (claim, settle string, n int) {
+	return move(claiming).query(d.dialect, movesAtOnce), move(settling).query(d.dialect, movesAtOnce), movesAtOnce
+}

@@ -192,7 +192,7 @@ func markGone(ctx context.Context, tx *sql.Tx, bucket string, keys []string, now
 			return err
 		}
 	}
-	return dropVoicesOf(ctx, tx, bucket, keys)
+	return dropVoicesOf(ctx, tx, bucket, keys, true)
 }
 
 // keyList is the text of a list of keys as parameters behind those given, and all of them.
@@ -296,7 +296,7 @@ func upsert(ctx context.Context, tx *sql.Tx, recs []earshot.Recording, stem func
 	if len(recs) == 0 {
 		return nil
 	}
-	return dropVoicesOf(ctx, tx, recs[0].ID.Bucket, keysOf(recs)) // what was heard was of another version
+	return dropVoicesOf(ctx, tx, recs[0].ID.Bucket, keysOf(recs), true) // what was heard was of another version
 }
 
 // upsertText is the statement for n recordings.

@@ -12,18 +12,51 @@ import (
 	"earshot"
 )
 
-// put writes leaves to the outbox; one that is there already is left as it is.
+// put writes leaves to the outbox, in order; one that is there already is left as it is.
 func put(ctx context.Context, tx *sql.Tx, leaves []earshot.Leaf) error {
-	for _, l := range leaves {
-		if l.ID == "" {
+	leaves = slices.DeleteFunc(slices.Clone(leaves), func(l earshot.Leaf) bool { return l.ID == "" })
+	for part := range slices.Chunk(leaves, putAtOnce) {
+		together, err := putTogether(ctx, tx, part)
+		if err != nil {
+			return err
+		}
+		if together {
 			continue
 		}
-		if _, err := tx.ExecContext(ctx, `insert into outbox (entry_id, body) select $1, $2
-			where not exists (select 1 from entries where entry_id = $3) on conflict (entry_id) do nothing`, l.ID, l.Body, l.ID); err != nil {
-			return err
+		for _, l := range part {
+			if _, err := tx.ExecContext(ctx, `insert into outbox (entry_id, body) select $1, $2
+				where not exists (select 1 from entries where entry_id = $3) on conflict (entry_id) do nothing`, l.ID, l.Body, l.ID); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// putAtOnce is how many entries one statement writes; fewer are written one by one, so that there are few texts of
+// statements, each of which is parsed once.
+const putAtOnce = 20
+
+// putTogether writes entries with one statement, if there are enough of them and none has a number already.
+func putTogether(ctx context.Context, tx *sql.Tx, part []earshot.Leaf) (bool, error) {
+	if len(part) < putAtOnce {
+		return false, nil
+	}
+	query, ids, args := "insert into outbox (entry_id, body) values ", make([]string, 0, len(part)), make([]any, 0, 2*len(part))
+	for i, l := range part {
+		if i > 0 {
+			query += ", "
+		}
+		query += fmt.Sprintf("($%d, $%d)", 2*i+1, 2*i+2)
+		ids, args = append(ids, l.ID), append(args, l.ID, l.Body)
+	}
+	in, named := list(ids, 1)
+	var numbered int // counted, since for the first of them PostgreSQL would go through the table
+	if err := tx.QueryRowContext(ctx, "select count(*) from entries where entry_id in "+in, named...).Scan(&numbered); err != nil || numbered > 0 {
+		return false, err
+	}
+	_, err := tx.ExecContext(ctx, query+" on conflict (entry_id) do nothing", args...)
+	return true, err
 }
 
 // Say writes entries that go with no other change.

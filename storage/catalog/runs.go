@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"iter"
 	"strings"
-	"time"
 
 	"earshot"
 )
@@ -181,99 +180,6 @@ func actedPage(rows *sql.Rows) (page []earshot.Action, last int64, err error) {
 func (d *DB) Unfinished(ctx context.Context, limit int) ([]earshot.Action, error) {
 	out, err := docs[earshot.Action](ctx, d.db, fmt.Sprintf("select doc from actions where state = 'intended' order by run, seq limit %d", limit))
 	return out, wrap("reading unfinished actions", err)
-}
-
-// Transition is one action on its way to its next state, with what is said of it.
-type Transition struct {
-	Action earshot.Action // in its new state
-	Leaf   earshot.Leaf
-	// Effect on the catalog's recording, only with an outcome.
-	Effect Effect
-}
-
-// Effect is what an outcome changes in the catalog.
-type Effect struct {
-	Gone  bool
-	Known *Known // the recording after a redaction: it is due afresh
-}
-
-// Claim writes the intents of a batch (or, for those in state skipped, why not), each only if its action is still
-// planned and reserved for the owner: whoever reserved it since may have announced it, and given it back, already. It
-// returns those that were claimed: only they may be acted upon, and only once the log has published their intents,
-// and only while the lease lasts.
-func (d *DB) Claim(ctx context.Context, l Lease, batch []Transition) ([]earshot.Action, error) {
-	var claimed []earshot.Action
-	err := d.tx(ctx, func(tx *sql.Tx) error {
-		claimed = claimed[:0]
-		for _, t := range batch {
-			a := t.Action
-			ok, err := advance(ctx, tx, t, `update actions set state = $1, doc = $2, intent_id = $3, lease_until = $4
-				where run = $5 and seq = $6 and state = 'planned' and owner = $7`,
-				string(a.State), toJSON(a), t.Leaf.ID, micros(l.Until), string(a.Run), a.Seq, l.Owner)
-			if err != nil {
-				return err
-			}
-			if ok {
-				claimed = append(claimed, a)
-			}
-		}
-		return nil
-	})
-	return claimed, wrap("claiming actions", err)
-}
-
-// Settle writes outcomes, each only if its action is still intended, with their effects.
-func (d *DB) Settle(ctx context.Context, now int64, batch ...Transition) error {
-	return wrap("settling actions", d.tx(ctx, func(tx *sql.Tx) error {
-		for _, t := range batch {
-			a := t.Action
-			ok, err := advance(ctx, tx, t, "update actions set state = $1, doc = $2, outcome_id = $3 where run = $4 and seq = $5 and state = 'intended'",
-				string(a.State), toJSON(a), t.Leaf.ID, string(a.Run), a.Seq)
-			if err != nil {
-				return err
-			}
-			if !ok {
-				continue
-			}
-			id := t.Action.Recording.ID
-			switch t.Action.State {
-			case earshot.ActionFailed:
-				err = failed(ctx, tx, now, id, t.Action.Recording.ETag, t.Action.Why)
-			case earshot.ActionDone:
-				err = succeeded(ctx, tx, id)
-			case earshot.ActionPlanned, earshot.ActionIntended, earshot.ActionSkipped:
-			}
-			if err != nil {
-				return err
-			}
-			switch k := t.Effect.Known; {
-			case t.Effect.Gone:
-				_, err = tx.ExecContext(ctx, "update recordings set gone_at = $1, facts = '', disposition = 'deleted', reason = '' where bucket = $2 and key = $3", now, id.Bucket, id.Key)
-				if err == nil {
-					err = dropVoices(ctx, tx, id.Bucket, false, "key = $2", id.Key)
-				}
-			case k != nil:
-				_, err = tx.ExecContext(ctx, `update recordings set etag = $1, size = $2, stored_at = $3, facts = $4, due_at = $7 where bucket = $5 and key = $6`,
-					k.Recording.ETag, k.Recording.Size, micros(k.Recording.StoredAt), facts(*k), id.Bucket, id.Key, atOnce(time.Now()))
-			}
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	}))
-}
-
-// advance changes one action, and says so if it was in the state for that.
-func advance(ctx context.Context, tx *sql.Tx, t Transition, query string, args ...any) (bool, error) {
-	res, err := tx.ExecContext(ctx, query, args...)
-	if err != nil {
-		return false, err
-	}
-	if n, err := res.RowsAffected(); err != nil || n == 0 {
-		return false, err
-	}
-	return true, put(ctx, tx, []earshot.Leaf{t.Leaf})
 }
 
 // Places tells where in the log an action's intent and outcome stand. ok is false while either is

@@ -171,7 +171,7 @@ func TestDueIsServedByItsIndex(t *testing.T) {
 
 // TestPlannedActionsAreFoundPastThoseDone: with most of a large run done the next batch costs no more than the first.
 func TestPlannedActionsAreFoundPastThoseDone(t *testing.T) {
-	inEngines(t, func(t *testing.T, _ string, _ *catalog.DB, raw *sql.DB, ask string) {
+	inEngines(t, func(t *testing.T, _ string, d *catalog.DB, raw *sql.DB, ask string) {
 		for _, statement := range []string{
 			`with recursive n(i) as (select 1 union all select i + 1 from n where i < 50000)
 				insert into actions (run, seq, state, bucket, key, doc) select 'r', i, case when i < 40000 then 'done' else 'planned' end, 'b', 'k' || i, '{}' from n`,
@@ -184,6 +184,17 @@ func TestPlannedActionsAreFoundPastThoseDone(t *testing.T) {
 		plan := explain(t.Context(), t, raw, ask+catalog.ReserveQuery, "w", 9, "r", 5, 0, 1000)
 		if !strings.Contains(plan, "actions_planned") {
 			t.Errorf("not by the index:\n%s", plan)
+		}
+		claim, settle, n := d.Moves()
+		var args []any
+		for i := range n {
+			args = append(args, i, "done", "{}", "id")
+		}
+		for query, args := range map[string][]any{claim: append(args[:len(args):len(args)], 9, "w", "r", 0, n), settle: append(args, "r", 0, n)} {
+			plan := explain(t.Context(), t, raw, ask+query, args...)
+			if strings.Contains(plan, "SCAN actions") || strings.Contains(plan, "Seq Scan on actions") {
+				t.Errorf("not by an index:\n%s", plan)
+			}
 		}
 	})
 }

@@ -257,15 +257,15 @@ func dropVoices(ctx context.Context, tx *sql.Tx, bucket string, changed bool, wh
 	return nil
 }
 
-// dropVoicesOf is dropVoices for recordings that are gone from the store, or are others by now.
-func dropVoicesOf(ctx context.Context, tx *sql.Tx, bucket string, keys []string) error {
+// dropVoicesOf is dropVoices for many recordings.
+func dropVoicesOf(ctx context.Context, tx *sql.Tx, bucket string, keys []string, changed bool) error {
 	var some bool // as a rule there are none: a scan should not have to ask for each key
 	if err := tx.QueryRowContext(ctx, "select exists (select 1 from voices where bucket = $1)", bucket).Scan(&some); err != nil || !some {
 		return err
 	}
 	for part := range slices.Chunk(keys, listed) {
 		in, args := keyList(part, bucket)
-		if err := dropVoices(ctx, tx, bucket, true, "key in "+in, args[1:]...); err != nil {
+		if err := dropVoices(ctx, tx, bucket, changed, "key in "+in, args[1:]...); err != nil {
 			return err
 		}
 	}

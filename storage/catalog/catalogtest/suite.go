@@ -45,6 +45,7 @@ func Run(t *testing.T, open func(t *testing.T) *catalog.DB) {
 	t.Run("anActionBelongsToOneWorkerUntilTheLeaseEnds", func(t *testing.T) { testLeases(t, open(t)) })
 	t.Run("aScheduledRunIsOneProcessesAtATime", func(t *testing.T) { testTicks(t, open(t)) })
 	t.Run("aStretchOfAListingIsHeldHoweverSlow", func(t *testing.T) { testHoldRange(t, open(t)) })
+	t.Run("aBatchIsClaimedAndSettledInOrder", func(t *testing.T) { testBatch(t, open(t)) })
 	t.Run("ofManyWorkersEachActionComesToOne", func(t *testing.T) { testManyReserve(t, open(t)) })
 	t.Run("whatIsReservedIsClaimedByItsWorkerAlone", func(t *testing.T) { testReserved(t, open(t)) })
 	t.Run("whatAPlanWaitsForIsHeardByWhoeverHasTime", func(t *testing.T) { testHearings(t, open(t)) })
