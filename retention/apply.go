@@ -53,11 +53,15 @@ func (r *Runner) Apply(ctx context.Context, id earshot.RunID) (Applied, error) {
 	if err != nil {
 		return Applied{Run: run}, errors.Join(err, settleErr)
 	}
+	var out Applied
 	if run.State != earshot.RunDone {
 		r.wake(ctx, run)
-		err = r.applyAll(ctx, run)
+		out, err = r.applyAll(ctx, run)
 	}
-	out, sumErr := r.summary(context.WithoutCancel(ctx), run)
+	var sumErr error
+	if out.Run.State != earshot.RunDone { // else it was summed up to be closed
+		out, sumErr = r.summary(context.WithoutCancel(ctx), run)
+	}
 	return out, errors.Join(err, sumErr, settleErr)
 }
 
@@ -109,16 +113,17 @@ func (r *Runner) begin(ctx context.Context, id earshot.RunID) (earshot.Run, erro
 	return run, nil
 }
 
-func (r *Runner) applyAll(ctx context.Context, run earshot.Run) error {
+// applyAll returns what finish does, where it comes to that.
+func (r *Runner) applyAll(ctx context.Context, run earshot.Run) (Applied, error) {
 	unfinished, err := r.work(ctx, run, run.Actions)
 	if err == nil && r.o.Catalog.Shared() {
 		err = r.await(ctx, run)
 	}
 	if err != nil {
-		return err
+		return Applied{}, err
 	}
 	if unfinished > 0 {
-		return fmt.Errorf("%w: %d action(s) of run %s wait for the store; run earshot apply %s again", ErrPartly, unfinished, run.ID, run.ID)
+		return Applied{}, fmt.Errorf("%w: %d action(s) of run %s wait for the store; run earshot apply %s again", ErrPartly, unfinished, run.ID, run.ID)
 	}
 	return r.finish(ctx, run)
 }
@@ -248,29 +253,32 @@ func (r *Runner) carryOn(ctx context.Context, a earshot.Action, published int64,
 	return r.o.Catalog.Settle(ctx, r.now().UnixMicro(), settled)
 }
 
-// finish closes a run of which nothing is left to do.
-func (r *Runner) finish(ctx context.Context, run earshot.Run) error {
+// finish closes a run of which nothing is left to do, and sums it up; zero where it did not close it.
+func (r *Runner) finish(ctx context.Context, run earshot.Run) (Applied, error) {
 	left, err := r.o.Catalog.Actions(ctx, run.ID, earshot.ActionPlanned, 0, 1)
 	if err != nil || len(left) > 0 {
-		return err
+		return Applied{}, err
 	}
 	sum, err := r.summary(ctx, run)
 	if err != nil {
-		return err
+		return Applied{}, err
 	}
 	run.State, run.FinishedAt = earshot.RunDone, r.now()
 	leaf, err := r.finishedLeaf(run, sum.Deleted+sum.Redacted, sum.Skipped, sum.Failed)
 	if err != nil {
-		return err
+		return Applied{}, err
 	}
 	if err := r.o.Catalog.Move(ctx, run, []earshot.Leaf{leaf}, earshot.RunApplying); err != nil {
 		if now, readErr := r.o.Catalog.Run(ctx, run.ID); readErr == nil && now.State == earshot.RunDone {
-			return nil // another process was there first
+			return Applied{}, nil // another process was there first
 		}
-		return err
+		return Applied{}, err
 	}
-	_, err = r.o.Log.Publish(ctx)
-	return err
+	if _, err = r.o.Log.Publish(ctx); err != nil {
+		return Applied{}, err
+	}
+	sum.Run, err = r.o.Catalog.Run(ctx, run.ID)
+	return sum, err
 }
 
 // summary counts a run's actions by what became of them.
