@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"earshot"
@@ -126,80 +125,6 @@ func (r *Runner) applyAll(ctx context.Context, run earshot.Run) (Applied, error)
 		return Applied{}, fmt.Errorf("%w: %d action(s) of run %s wait for the store; run earshot apply %s again", ErrPartly, unfinished, run.ID, run.ID)
 	}
 	return r.finish(ctx, run)
-}
-
-// work takes batches of a run until `most` actions are done or nobody's are left, and returns how
-// many it could not bring to an end.
-func (r *Runner) work(ctx context.Context, run earshot.Run, most int) (unfinished int, err error) {
-	done := 0
-	for from := 0; done < most; {
-		n, last, err := r.applyBatch(ctx, run, from, &done)
-		unfinished += n
-		if err != nil || last < 0 {
-			return unfinished, err
-		}
-		from = last + 1
-	}
-	return unfinished, nil
-}
-
-// batchOf is how many actions are reserved at a time: on a shared catalog no more than leaves something
-// for the others.
-func (r *Runner) batchOf(run earshot.Run) int {
-	if !r.o.Catalog.Shared() {
-		return applyBatch
-	}
-	return min(applyBatch, max(32, run.Actions/16))
-}
-
-// applyBatch reserves a batch and takes it from planned to settled. It returns how many actions it
-// could not settle, and the last sequence number of the batch, -1 where nothing was left.
-func (r *Runner) applyBatch(ctx context.Context, run earshot.Run, from int, done *int) (unfinished, last int, err error) {
-	l := r.hire(ctx)
-	defer l.letGo()
-	batch, err := r.o.Catalog.Reserve(ctx, run.ID, l.current(), from, r.batchOf(run))
-	if err != nil || len(batch) == 0 {
-		return 0, -1, err
-	}
-	reserved := catalog.Reserved{Run: run.ID, First: batch[0].Seq, Last: batch[len(batch)-1].Seq}
-	defer func() {
-		err = errors.Join(err, r.o.Catalog.Release(context.WithoutCancel(ctx), l.owner, reserved))
-	}()
-	batch = r.cutBatch(ctx, batch)
-	last = batch[len(batch)-1].Seq
-	l.batch.Store(&catalog.Reserved{Run: run.ID, First: batch[0].Seq, Last: last})
-	sights := r.sight(ctx, batch)
-	transitions, unread, err := r.preconditions(ctx, run, batch, sights)
-	if err != nil {
-		return 0, last, err
-	}
-	claimed, err := r.o.Catalog.Claim(ctx, l.current(), transitions)
-	if err != nil {
-		return 0, last, err
-	}
-	// From here on there are intents. Whatever happens to ctx, each is to get its outcome.
-	firm := context.WithoutCancel(ctx)
-	published, err := r.o.Log.Publish(firm)
-	if err != nil {
-		return 0, last, fmt.Errorf("nothing was destroyed, since the intents could not be published: %w", err)
-	}
-	intended := slices.DeleteFunc(slices.Clone(claimed), func(a earshot.Action) bool { return a.State != earshot.ActionIntended })
-	failed, err := r.act(ctx, l.under(firm), intended, published, sights)
-	if err != nil {
-		return 0, last, err
-	}
-	for _, a := range intended {
-		if err := failed[a.ID()]; err != nil {
-			r.o.Logger.WarnContext(ctx, "action waits for the store", "run", string(run.ID), "object", objectHash(a.Recording.ID), "err", err)
-		}
-	}
-	unfinished = unread + len(failed)
-	*done += len(claimed) - len(failed)
-	r.o.Progress("apply", *done, run.Actions)
-	if _, err := r.o.Log.Publish(firm); err != nil {
-		return unfinished, last, err
-	}
-	return unfinished, last, ctx.Err()
 }
 
 // giveBack takes an action whose intent is out, and that was not begun, back to planned. The next

@@ -1,0 +1,118 @@
+package retention_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"earshot"
+	"earshot/audit"
+	"earshot/internal/fault"
+	"earshot/storage/storagetest"
+)
+
+// large stores recordings for more than two batches: most go together, some are to be redacted, one by one, which cuts a
+// batch short.
+func large(t *testing.T) (w *world, deletes, redacts int) {
+	w = newWorld(t, storagetest.Embedded(t), true, false)
+	deletes, redacts = 2050, 150
+	w.old(deletes)
+	for i := range redacts {
+		w.record("s1", fmt.Sprintf("wake%03d", i), 1, 300)
+	}
+	return w, deletes, redacts
+}
+
+// TestBatchesGoSideBySide applies a run of several batches.
+func TestBatchesGoSideBySide(t *testing.T) {
+	w, deletes, redacts := large(t)
+	p, err := w.start(fault.With(func(_ int, what string) fault.Verdict {
+		if strings.HasPrefix(what, "POST ") && strings.Contains(what, "delete") {
+			return fault.Slow // so that there is time for another batch
+		}
+		return fault.Pass
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.stop()
+	planned, err := p.plan(t.Context())
+	if err != nil || planned.Deletes != deletes || planned.Redacts != redacts {
+		t.Fatalf("%+v, %v", planned, err)
+	}
+	done, err := p.runner.Apply(t.Context(), planned.Run.ID)
+	if err != nil || done.Run.State != earshot.RunDone || done.Deleted != deletes || done.Redacted != redacts || done.Unfinished+done.Skipped+done.Failed > 0 {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	n := 0
+	for key := range w.snapshot() {
+		if strings.Contains(key, "old") {
+			n++
+		}
+	}
+	if r := w.verified(); n > 0 || r.Open != 0 || int(r.Intents) != deletes+redacts {
+		t.Errorf("%d are left; the log has %d intents, %d open", n, r.Intents, r.Open)
+	}
+	if most := w.mostOpen(); most <= 1000 {
+		t.Errorf("at most %d intents were open at a time: one batch goes after the other", most)
+	}
+}
+
+// mostOpen is how many intents stood without an outcome at most, as the log goes.
+func (w *world) mostOpen() (most int) {
+	w.tb.Helper()
+	open := 0
+	_, err := audit.VerifyAll(w.tb.Context(), w.mustTiles(), audit.TrustKey(w.keys.Verifier), audit.VerifyOptions{Visit: func(_ int64, body []byte) error {
+		e, err := audit.Parse(body)
+		switch {
+		case e.Kind == audit.KindIntent:
+			open++
+		case e.Kind == audit.KindOutcome:
+			open--
+		}
+		most = max(most, open)
+		return err
+	}})
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	return most
+}
+
+// TestBatchesThatAreInterruptedGoOn ends a run while two batches are under way.
+func TestBatchesThatAreInterruptedGoOn(t *testing.T) {
+	w, deletes, redacts := large(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var acting atomic.Bool
+	p, err := w.start(fault.With(func(_ int, what string) fault.Verdict {
+		if acting.Load() && strings.HasPrefix(what, "POST ") && strings.Contains(what, "delete") {
+			cancel()
+		}
+		return fault.Pass
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.stop()
+	planned, err := p.plan(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	acting.Store(true)
+	if done, err := p.runner.Apply(ctx, planned.Run.ID); err == nil || ctx.Err() == nil || done.Run.State != earshot.RunApplying {
+		t.Errorf("%+v, %v: an interrupted run says that it is done", done, err)
+	}
+	if open, err := p.db.Unfinished(t.Context(), 100); len(open) != 0 || err != nil {
+		t.Errorf("%d actions are left half done, %v", len(open), err)
+	}
+	done, err := p.runner.Apply(t.Context(), planned.Run.ID)
+	if err != nil || done.Run.State != earshot.RunDone || done.Deleted != deletes || done.Redacted != redacts {
+		t.Errorf("%+v, %v", done, err)
+	}
+	if r := w.verified(); r.Open != 0 {
+		t.Errorf("%d intents are open", r.Open)
+	}
+}
