@@ -25,12 +25,13 @@ type batches struct {
 
 	mu         sync.Mutex // guards what follows
 	from       int        // where the next batch begins
-	done       int        // actions that came to an end, or are to be looked at another time
+	given      int        // actions that were given out
+	done       int        // of them, came to an end
 	unfinished int
 	over       bool // nothing is left that nobody has, or something went wrong
 }
 
-// work takes batches of a run until about `most` actions are done or nobody's are left, and returns how
+// work takes batches of a run until about `most` actions were taken or nobody's are left, and returns how
 // many it could not bring to an end.
 func (r *Runner) work(ctx context.Context, run earshot.Run, most int) (unfinished int, err error) {
 	b := &batches{r: r, run: run, most: most}
@@ -73,7 +74,7 @@ func (b *batches) drain(ctx context.Context) error {
 func (b *batches) next(ctx context.Context, l *lease) (batch []earshot.Action, reserved catalog.Reserved, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.over || b.done >= b.most {
+	if b.over || b.given >= b.most {
 		return nil, reserved, nil
 	}
 	all, err := b.r.o.Catalog.Reserve(ctx, b.run.ID, l.current(), b.from, b.r.batchOf(b.run))
@@ -83,7 +84,7 @@ func (b *batches) next(ctx context.Context, l *lease) (batch []earshot.Action, r
 	}
 	batch = b.r.cutBatch(ctx, all)
 	reserved = catalog.Reserved{Run: b.run.ID, First: all[0].Seq, Last: batch[len(batch)-1].Seq}
-	b.from = reserved.Last + 1
+	b.from, b.given = reserved.Last+1, b.given+len(batch)
 	if len(batch) < len(all) {
 		err = b.r.o.Catalog.Release(ctx, l.owner, catalog.Reserved{Run: b.run.ID, First: b.from, Last: all[len(all)-1].Seq})
 	}

@@ -165,6 +165,9 @@ func (r *Runner) renewed() (*Runner, error) {
 	return &c, nil
 }
 
+// By is who plans and applies here.
+func (r *Runner) By() earshot.Principal { return r.o.By }
+
 // PolicyDigest is the digest over all policies of this Runner, as plans name it.
 func (r *Runner) PolicyDigest() earshot.Digest { return r.rules.digest }
 

@@ -319,6 +319,9 @@ func (s *Schedule) run(ctx context.Context, policy string) (string, error) {
 			return "", err
 		}
 		for _, run := range runs {
+			if state == earshot.RunApproved && run.Planner != r.By() { // somebody else's plan waits for whoever wants it applied
+				continue
+			}
 			if _, err := s.apply(ctx, run.ID); err != nil && !errors.Is(err, retention.ErrStaleRun) && !errors.Is(err, retention.ErrPartly) {
 				return "", err
 			}

@@ -224,6 +224,36 @@ func TestAPlanThatWaitsForApprovalOutlivesTheRunsOfOtherPolicies(t *testing.T) {
 	}
 }
 
+// TestWhatOthersPlannedIsNotApplied: a person has planned, and wants to look at it; or somebody else's program has.
+func TestWhatOthersPlannedIsNotApplied(t *testing.T) {
+	for name, by := range map[string]earshot.Principal{
+		"a person": {Kind: earshot.Person, Name: "ann"}, "another service": {Kind: earshot.Service, Name: "nightly"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, "9", "0 3 * * *")
+			if _, err := s.runner.Scan(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			planned, err := s.runner.Plan(t.Context())
+			if err != nil || planned.Run.State != earshot.RunApproved {
+				t.Fatalf("%+v, %v", planned.Run, err)
+			}
+			run := planned.Run
+			run.Planner = by
+			if err := s.db.Move(t.Context(), run, nil, earshot.RunApproved); err != nil {
+				t.Fatal(err)
+			}
+			s.ran(t, "pa", s.now.AddDate(0, 0, -2))
+			if st := s.serve(t, 20*time.Second); st[0].Result == "" {
+				t.Error("the scheduled run was not made")
+			}
+			if now, err := s.db.Run(t.Context(), run.ID); err != nil || now.State != earshot.RunApproved {
+				t.Errorf("the plan of %s is %s, %v; want it to wait", name, now.State, err)
+			}
+		})
+	}
+}
+
 // TestNothingIsGoneOnWithInQuietHours: a process that is started in quiet hours leaves a run alone that was cut off
 // when they began, and goes on with it when they are over.
 func TestNothingIsGoneOnWithInQuietHours(t *testing.T) {
