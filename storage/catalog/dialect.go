@@ -33,6 +33,9 @@ type dialect struct {
 	ruleOf string
 	// addUp ends an insert into tallies where each count has one row; with PostgreSQL there are any number.
 	addUp string
+	// transaction is the number of the one that a statement belongs to. over tells whether all that are as old or older than
+	// $1 are at their end, and whether there never was one of that number here; empty where there is one at a time.
+	transaction, over string
 	// parameter is the nth of a statement that has very many of them, each named once and in order: SQLite
 	// looks for the name of each that has one among all of them.
 	parameter func(n int) string
@@ -43,7 +46,7 @@ type dialect struct {
 func sqliteDialect() dialect {
 	return dialect{
 		goose: goose.DialectSQLite3, orFail: " or fail", row: rowColumns + ", rowid", atPlace: " and recordings.rowid = v.place", ruleOf: "json_extract(a.doc, '$.decision.rule')",
-		addUp:     " on conflict (bucket, prefix, disposition, rule) do update set n = n + excluded.n",
+		addUp: " on conflict (bucket, prefix, disposition, rule) do update set n = n + excluded.n", transaction: "0",
 		parameter: func(int) string { return "?" },
 		ddl:       func(s string) string { return s },
 	}
@@ -52,7 +55,10 @@ func sqliteDialect() dialect {
 func postgresDialect() dialect {
 	return dialect{
 		goose: goose.DialectPostgres, server: true, shared: true, forUpdate: " for update", skipLocked: " for update skip locked",
-		row:       rowColumns + ", cast(0 as bigint)",
+		row:         rowColumns + ", cast(0 as bigint)",
+		transaction: "cast(cast(pg_current_xact_id() as text) as bigint)",
+		over: `select cast(cast(pg_snapshot_xmin(s) as text) as bigint) > $1, cast(cast(pg_snapshot_xmax(s) as text) as bigint) <= $1
+			from (select pg_current_snapshot() as s) x`,
 		ruleOf:    "cast(a.doc as json) -> 'decision' ->> 'rule'",
 		parameter: func(n int) string { return "$" + strconv.Itoa(n) }, ddl: postgresDDL,
 	}

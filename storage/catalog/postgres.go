@@ -68,12 +68,6 @@ func givenUp(err error) bool {
 	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01") // serialization failure, deadlock
 }
 
-// lockedOut reports whether a lock was not to be had in the time that was given.
-func lockedOut(err error) bool {
-	var pg *pgconn.PgError
-	return errors.As(err, &pg) && pg.Code == "55P03"
-}
-
 // advisory takes a lock that belongs to a connection of its own.
 func (d *DB) advisory(name string) (release func(), err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)

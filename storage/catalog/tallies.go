@@ -23,9 +23,9 @@ func (d *DB) Tally(ctx context.Context, bucket, prefix string) (map[string]int, 
 	switch {
 	case err == nil:
 		if added, err = d.addUp(ctx, out, tallyQuery, bucket, prefix); err == nil && added > addedMost {
-			err = d.condense(ctx, bucket, prefix)
+			err = d.condense(ctx, "bucket = $1 and prefix = $2", bucket, prefix)
 		}
-	case lockedOut(err): // another time
+	case errors.Is(err, errUnderWay): // another time
 		_, err = d.addUp(ctx, out, countQuery, bucket, prefix, prefixEnd(prefix))
 	}
 	if err != nil {
@@ -43,7 +43,7 @@ func (d *DB) Tally(ctx context.Context, bucket, prefix string) (map[string]int, 
 }
 
 const (
-	tallyQuery = "select disposition, rule, cast(sum(n) as bigint), count(*) from tallies where bucket = $1 and prefix = $2 group by disposition, rule having sum(n) <> 0"
+	tallyQuery = "select disposition, rule, cast(sum(n) as bigint), count(*) from tallies where bucket = $1 and prefix = $2 group by disposition, rule"
 	// countQuery goes through the rows.
 	countQuery = `select disposition, rule, count(*), 1 from recordings
 		where gone_at = 0 and disposition <> '' and bucket = $1 and key >= $2 and ($3 = '' or key < $3) group by disposition, rule`
@@ -73,12 +73,14 @@ func (d *DB) addUp(ctx context.Context, out map[string]int, query string, args .
 		if err := rows.Scan(&disposition, &rule, &n, &of); err != nil {
 			return 0, err
 		}
+		if added += of; n == 0 {
+			continue
+		}
 		if rule == RuleHold || rule == RuleLock {
 			disposition = "held"
 		}
 		out[disposition] += n
 		out["total"] += n
-		added += of
 	}
 	return added, rows.Err()
 }
@@ -89,72 +91,108 @@ const (
 	readEach   = 24 * time.Hour
 )
 
+// What others were deciding when a prefix came to be counted is waited for, but not for long.
+const (
+	underWayFor  = 5 * time.Second
+	underWayPoll = 50 * time.Millisecond
+)
+
+// errUnderWay: somebody still writes who may not know that the prefix is counted.
+var errUnderWay = errors.New("others are still writing who began before")
+
 // countAlong makes sure that the database counts along what is decided below a prefix.
 func (d *DB) countAlong(ctx context.Context, bucket, prefix string, now time.Time) error {
-	var known, read int64
-	err := d.db.QueryRowContext(ctx, "select known, read_at from tallied where bucket = $1 and prefix = $2", bucket, prefix).Scan(&known, &read)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return err
-	}
-	if errors.Is(err, sql.ErrNoRows) {
-		if err := d.beginCounting(ctx, bucket, prefix, now); err != nil {
+	for range txTries {
+		var known, begun, read int64
+		err := d.db.QueryRowContext(ctx, "select known, begun, read_at from tallied where bucket = $1 and prefix = $2", bucket, prefix).Scan(&known, &begun, &read)
+		switch {
+		case errors.Is(err, sql.ErrNoRows): // whatever is decided from now on is counted
+			_, err = d.db.ExecContext(ctx, "insert into tallied (bucket, prefix, until, begun, known, read_at) values ($1, $2, $3, "+d.dialect.transaction+", 0, $4) on conflict do nothing",
+				bucket, prefix, prefixEnd(prefix), micros(now))
+		case err != nil:
+		case known == 0:
+			err = d.countBefore(ctx, bucket, prefix, begun)
+		case now.Sub(fromMicros(read)) > readEach:
+			err = d.tidyTallies(ctx, bucket, prefix, now)
+		default:
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 	}
-	if known == 0 {
-		return d.tx(ctx, func(tx *sql.Tx) error {
-			err := tx.QueryRowContext(ctx, "select known from tallied where bucket = $1 and prefix = $2"+d.dialect.forUpdate, bucket, prefix).Scan(&known)
-			if err != nil || known > 0 { // somebody else was there first
-				return err
-			}
-			if _, err := tx.ExecContext(ctx, tallyBase+d.dialect.addUp, bucket, prefix, prefixEnd(prefix)); err != nil {
-				return err
-			}
-			_, err = tx.ExecContext(ctx, "update tallied set known = 1 where bucket = $1 and prefix = $2", bucket, prefix)
-			return err
-		})
-	}
-	if now.Sub(fromMicros(read)) > readEach {
-		_, err = d.db.ExecContext(ctx, "update tallied set read_at = $1 where bucket = $2 and prefix = $3", micros(now), bucket, prefix)
-	}
-	return err
+	return errUnderWay
 }
 
-// beginCounting has whatever is decided from now on counted. What other transactions have already decided by then, and
-// not brought to an end, would be lost to it: they are waited for, but not long, since others that write wait meanwhile
-// (a vacuum against wraparound holds the table for hours).
-func (d *DB) beginCounting(ctx context.Context, bucket, prefix string, now time.Time) error {
+// countBefore adds what was decided before a prefix came to be counted. What other transactions have decided by then and not
+// brought to an end would be lost to it: they are waited for, without a lock, since one that waits (a vacuum may hold the table for
+// hours) keeps all others waiting.
+func (d *DB) countBefore(ctx context.Context, bucket, prefix string, begun int64) error {
+	for until := time.Now().Add(underWayFor); d.dialect.over != ""; {
+		var over, elsewhere bool
+		if err := d.db.QueryRowContext(ctx, d.dialect.over, begun).Scan(&over, &elsewhere); err != nil {
+			return err
+		}
+		if elsewhere { // the catalog was restored to another server
+			_, err := d.db.ExecContext(ctx, "delete from tallied where known = 0 and bucket = $1 and prefix = $2 and begun = $3", bucket, prefix, begun)
+			return err
+		}
+		if over {
+			break
+		}
+		if time.Now().After(until) {
+			return errUnderWay
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(underWayPoll):
+		}
+	}
 	return d.tx(ctx, func(tx *sql.Tx) error {
-		if d.dialect.server {
-			for _, q := range []string{"set local lock_timeout = '5s'", "lock table recordings in share mode", "set local lock_timeout = 0"} {
-				if _, err := tx.ExecContext(ctx, q); err != nil {
-					return err
-				}
-			}
+		var known int
+		err := tx.QueryRowContext(ctx, "select known from tallied where bucket = $1 and prefix = $2"+d.dialect.forUpdate, bucket, prefix).Scan(&known)
+		if errors.Is(err, sql.ErrNoRows) || known > 0 { // somebody else was there first
+			return nil
 		}
-		for _, q := range []struct {
-			text string
-			args []any
-		}{
-			{"delete from tallies where exists (select 1 from tallied t where t.bucket = tallies.bucket and t.prefix = tallies.prefix and t.read_at < $1)", []any{micros(now.Add(-countedFor))}},
-			{"delete from tallied where read_at < $1", []any{micros(now.Add(-countedFor))}},
-			{"insert into tallied (bucket, prefix, until, known, read_at) values ($1, $2, $3, 0, $4) on conflict do nothing", []any{bucket, prefix, prefixEnd(prefix), micros(now)}},
-		} {
-			if _, err := tx.ExecContext(ctx, q.text, q.args...); err != nil {
-				return err
-			}
+		if err == nil {
+			_, err = tx.ExecContext(ctx, tallyBase+d.dialect.addUp, bucket, prefix, prefixEnd(prefix))
 		}
-		return nil
+		if err == nil {
+			_, err = tx.ExecContext(ctx, "update tallied set known = 1 where bucket = $1 and prefix = $2", bucket, prefix)
+		}
+		return err
 	})
+}
+
+// tidyTallies notes that a prefix is asked for, and does what is to be done once a day: prefixes that nobody asks for are not
+// counted any more, and what was added up is made one, of those too that are seldom asked for.
+func (d *DB) tidyTallies(ctx context.Context, bucket, prefix string, now time.Time) error {
+	for _, q := range []struct {
+		text string
+		args []any
+	}{
+		{"update tallied set read_at = $1 where bucket = $2 and prefix = $3", []any{micros(now), bucket, prefix}},
+		{"delete from tallied where read_at < $1", []any{micros(now.Add(-countedFor))}},
+		{"delete from tallies where not exists (select 1 from tallied t where t.bucket = tallies.bucket and t.prefix = tallies.prefix)", nil},
+	} {
+		if _, err := d.db.ExecContext(ctx, q.text, q.args...); err != nil {
+			return err
+		}
+	}
+	if !d.dialect.server {
+		return nil
+	}
+	return d.condense(ctx, "true")
 }
 
 // addedMost is how many rows are added up each time before they are made one again; with SQLite they are anyway.
 const addedMost = 256
 
-// condense puts the sums in the place of what was added up.
-func (d *DB) condense(ctx context.Context, bucket, prefix string) error {
-	_, err := d.db.ExecContext(ctx, `with x as (delete from tallies where bucket = $1 and prefix = $2 returning disposition, rule, n)
-		insert into tallies select cast($1 as text), cast($2 as text), disposition, rule, sum(n) from x group by disposition, rule having sum(n) <> 0`, bucket, prefix)
+// condense puts the sums in the place of what was added up, of some of the rows.
+func (d *DB) condense(ctx context.Context, which string, args ...any) error {
+	_, err := d.db.ExecContext(ctx, "with x as (delete from tallies where "+which+` returning bucket, prefix, disposition, rule, n)
+		insert into tallies select bucket, prefix, disposition, rule, sum(n) from x group by bucket, prefix, disposition, rule having sum(n) <> 0`, args...)
 	if givenUp(err) { // two at once: the other's will do
 		return nil
 	}

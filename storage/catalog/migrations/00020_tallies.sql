@@ -7,6 +7,7 @@ create table tallied (
   bucket  text    not null,
   prefix  text    not null,
   until   text    not null, -- the first key behind it; empty where there is none
+  begun   bigint  not null, -- the transaction of PostgreSQL that had it counted; 0 with SQLite
   known   integer not null, -- 1: what was decided before it came to be counted is in tallies
   read_at bigint  not null,
   primary key (bucket, prefix)
