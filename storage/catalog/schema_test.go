@@ -14,14 +14,15 @@ import (
 	"earshot/storage/catalog"
 	"earshot/storage/catalog/catalogtest"
 
+	"github.com/google/go-cmp/cmp"
 	_ "github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite"
 )
 
-// TestAnEarlierSchemaIsBroughtUp makes a catalog as version 4 of the schema had it, with numbered
-// and waiting entries, and opens it.
-func TestAnEarlierSchemaIsBroughtUp(t *testing.T) {
+// earlier makes a catalog as a version of the schema had it, with what statements put there, and opens it.
+func earlier(t *testing.T, version int64, statements ...string) *catalog.DB {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "catalog.db")
 	db, err := sql.Open("sqlite", path)
 	if err != nil {
@@ -31,14 +32,10 @@ func TestAnEarlierSchemaIsBroughtUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := provider.UpTo(t.Context(), 4); err != nil {
+	if _, err := provider.UpTo(t.Context(), version); err != nil {
 		t.Fatal(err)
 	}
-	for _, q := range []string{
-		"insert into outbox (entry_id, body, log_index) values ('one', x'01', 0), ('two', x'02', 1), ('three', x'03', null), ('four', x'04', null)",
-		"update log_state set size = 2, published = 1",
-		"insert into recordings (bucket, key, etag, size, stored_at) values ('b', 'k', 'e', 1, 2)",
-	} {
+	for _, q := range statements {
 		if _, err := db.ExecContext(t.Context(), q); err != nil {
 			t.Fatal(err)
 		}
@@ -48,7 +45,16 @@ func TestAnEarlierSchemaIsBroughtUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer d.Close()
+	t.Cleanup(func() { d.Close() })
+	return d
+}
+
+// TestAnEarlierSchemaIsBroughtUp: version 4 of the schema had numbered and waiting entries in one table.
+func TestAnEarlierSchemaIsBroughtUp(t *testing.T) {
+	d := earlier(t, 4,
+		"insert into outbox (entry_id, body, log_index) values ('one', x'01', 0), ('two', x'02', 1), ('three', x'03', null), ('four', x'04', null)",
+		"update log_state set size = 2, published = 1",
+		"insert into recordings (bucket, key, etag, size, stored_at) values ('b', 'k', 'e', 1, 2)")
 	if _, err := d.Recording(t.Context(), "b", "k"); err != nil {
 		t.Error(err)
 	}
@@ -73,29 +79,20 @@ func TestAnEarlierSchemaIsBroughtUp(t *testing.T) {
 
 // TestVoicesByDeviceAreNotedAnew: version 17 of the schema had them without whose device it is.
 func TestVoicesByDeviceAreNotedAnew(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "catalog.db")
-	db, err := sql.Open("sqlite", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, db, catalog.Migrations(), goose.WithVerbose(false))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := provider.UpTo(t.Context(), 17); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := db.ExecContext(t.Context(), "insert into voices (bucket, key, device, captured_at, logit, waits, ear, pooled, stirred, changed) values ('b', 'k', 'kitchen', 1, 2, 0, '', 0.9, 0, 0)"); err != nil {
-		t.Fatal(err)
-	}
-	db.Close()
-	d, err := catalog.Open(t.Context(), catalog.Options{Path: path})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Close()
+	d := earlier(t, 17, "insert into voices (bucket, key, device, captured_at, logit, waits, ear, pooled, stirred, changed) values ('b', 'k', 'kitchen', 1, 2, 0, '', 0.9, 0, 0)")
 	if v, err := d.Voice(t.Context(), "b", "k"); v != nil || err != nil {
 		t.Errorf("%+v, %v", v, err)
+	}
+}
+
+// TestWhatWasDecidedBeforeIsCounted: version 19 of the schema counted nothing along.
+func TestWhatWasDecidedBeforeIsCounted(t *testing.T) {
+	d := earlier(t, 19,
+		"insert into recordings (bucket, key, etag, size, stored_at, disposition, rule, due_digest) values ('b', 'c/1', 'e', 1, 2, 'keep', 'period', 'd'), ('b', 'c/2', 'e', 1, 2, 'review', 'hold', 'd'), ('b', 'x', 'e', 1, 2, 'keep', 'period', 'd')",
+		"insert into recordings (bucket, key, etag, size, stored_at, disposition, rule, due_digest, gone_at) values ('b', 'c/3', 'e', 1, 2, 'deleted', 'period', 'd', 7)")
+	tally, err := d.Tally(t.Context(), "b", "c/")
+	if diff := cmp.Diff(map[string]int{"keep": 1, "held": 1, "total": 2}, tally); diff != "" || err != nil {
+		t.Errorf("(-want +got):\n%s%v", diff, err)
 	}
 }
 

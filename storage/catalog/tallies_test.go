@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -12,7 +11,6 @@ import (
 	"earshot/storage/catalog"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/pressly/goose/v3"
 )
 
 // TestADecisionUnderWayIsCounted: somebody asks for counts for the first time while a transaction that has decided
@@ -108,40 +106,6 @@ func TestCountsDoNotWaitForLongWork(t *testing.T) {
 			t.Errorf("it is not counted along: %d, %v", known, err)
 		}
 	})
-}
-
-// TestWhatWasDecidedBeforeIsCounted: version 19 of the schema counted nothing along.
-func TestWhatWasDecidedBeforeIsCounted(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "catalog.db")
-	db, err := sql.Open("sqlite", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, db, catalog.Migrations(), goose.WithVerbose(false))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := provider.UpTo(t.Context(), 19); err != nil {
-		t.Fatal(err)
-	}
-	for _, q := range []string{
-		"insert into recordings (bucket, key, etag, size, stored_at, disposition, rule, due_digest) values ('b', 'c/1', 'e', 1, 2, 'keep', 'period', 'd'), ('b', 'c/2', 'e', 1, 2, 'review', 'hold', 'd'), ('b', 'x', 'e', 1, 2, 'keep', 'period', 'd')",
-		"insert into recordings (bucket, key, etag, size, stored_at, disposition, rule, due_digest, gone_at) values ('b', 'c/3', 'e', 1, 2, 'deleted', 'period', 'd', 7)",
-	} {
-		if _, err := db.ExecContext(t.Context(), q); err != nil {
-			t.Fatal(err)
-		}
-	}
-	db.Close()
-	d, err := catalog.Open(t.Context(), catalog.Options{Path: path})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Close()
-	tally, err := d.Tally(t.Context(), "b", "c/")
-	if diff := cmp.Diff(map[string]int{"keep": 1, "held": 1, "total": 2}, tally); diff != "" || err != nil {
-		t.Errorf("(-want +got):\n%s%v", diff, err)
-	}
 }
 
 // TestManyCountsAreMadeOne: with PostgreSQL what is decided only adds rows to what is counted, until somebody asks.
