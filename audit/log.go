@@ -152,15 +152,25 @@ type Log struct {
 	left []int64
 }
 
+// Vacant is [ErrExists] where a log is already. Who makes a database for a new one asks this before.
+func Vacant(ctx context.Context, tiles Tiles) error {
+	_, _, err := tiles.Get(ctx, "checkpoint")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		return ErrExists
+	}
+	return err
+}
+
 // Create begins a log: it writes the genesis checkpoint of the empty tree. It is [ErrExists] where
 // a log is already: a mistyped path must not quietly begin a new one, nor this end an old one.
 func Create(ctx context.Context, o Options) (*Log, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	if _, _, err := o.Tiles.Get(ctx, "checkpoint"); err == nil {
-		return nil, fmt.Errorf("creating the log %q: %w", o.Signer.Name(), ErrExists)
-	} else if !errors.Is(err, fs.ErrNotExist) {
+	if err := Vacant(ctx, o.Tiles); err != nil {
 		return nil, fmt.Errorf("creating the log %q: %w", o.Signer.Name(), err)
 	}
 	release, err := o.hold(ctx)

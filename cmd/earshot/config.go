@@ -165,7 +165,7 @@ func (c *Config) check() error {
 	set(&c.Inventory, "inventory")
 	set(&c.Reconcile, "CRON_TZ=UTC 30 2 * * *")
 	set(&c.Policies, "policies")
-	set(&c.Log.Bucket, "earshot-log")
+	set(&c.Log.Bucket, defaultLogBucket)
 	set(&c.Listen, "127.0.0.1:8470")
 	if c.SubjectKeys == "" && isURL(c.Catalog) {
 		return errors.New("subject_keys is missing: with the catalog in PostgreSQL, give the URL of another database for data subjects' keys, one that is not backed up together with the catalog (a key that was destroyed must not come back)")

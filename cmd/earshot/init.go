@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -24,7 +25,7 @@ store:
 %s
 keys: keys            # the log's signing key and the key of its pseudonyms; keep backups of it, apart
 log:
-  bucket: earshot-log # better in another account, with object lock
+  bucket: %s # better in another account, with object lock
   origin: %s
   # retain: 2190d     # COMPLIANCE retention of everything written to it; nobody can shorten it
 policies: policies    # every .yaml in it is in force
@@ -50,10 +51,15 @@ layout:
 # listen: 127.0.0.1:8470      # health and readiness of earshot serve
 `
 
+const defaultLogBucket = "earshot-log"
+
+var bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+
 type initOptions struct {
 	endpoint, region, origin, bucket string
 	catalog, subjectKeys, lock       string
-	deaf                             bool // no detector: what devices wrote is all there is
+	logBucket                        string // default earshot-log
+	deaf                             bool   // no detector: what devices wrote is all there is
 	packs                            []string
 }
 
@@ -82,6 +88,7 @@ files that the configuration names.`, cobra.ExactArgs(1),
 	c.Flags().StringVar(&o.endpoint, "endpoint", "", "S3 endpoint, such as https://s3.example.org (default: an embedded store)")
 	c.Flags().StringVar(&o.region, "region", "", "the endpoint's region")
 	c.Flags().StringVar(&o.origin, "origin", "earshot.local/log", "name of the log, such as example.org/earshot/2026")
+	c.Flags().StringVar(&o.logBucket, "log-bucket", defaultLogBucket, "bucket of the log; each installation on an endpoint has its own")
 	c.Flags().StringVar(&o.lock, "log-lock", "", "database: for a store that ignores If-Match and If-None-Match; every certificate will say so")
 	c.Flags().StringVar(&o.catalog, "catalog", "", "URL of a PostgreSQL database for the catalog (default: an SQLite file)")
 	c.Flags().StringVar(&o.subjectKeys, "subject-keys", "", "URL of another PostgreSQL database, for data subjects' keys")
@@ -100,6 +107,12 @@ func (a *app) initialise(ctx context.Context, dir string, o initOptions) error {
 	if o.lock != "" && o.lock != "database" {
 		return fmt.Errorf("%w: --log-lock %q: want database, or nothing", errUsage, o.lock)
 	}
+	if o.logBucket == "" {
+		o.logBucket = defaultLogBucket
+	}
+	if !bucketName.MatchString(o.logBucket) {
+		return fmt.Errorf("%w: --log-bucket: %q is no name of a bucket: 3 to 63 small letters, digits, dots and hyphens", errUsage, o.logBucket)
+	}
 	path := filepath.Join(dir, "earshot.yaml")
 	if _, err := os.Stat(path); err == nil {
 		return fmt.Errorf("%s exists already; init changes nothing", path)
@@ -109,13 +122,6 @@ func (a *app) initialise(ctx context.Context, dir string, o initOptions) error {
 	for _, d := range []string{dir, filepath.Join(dir, "policies"), filepath.Join(dir, "spool")} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return fmt.Errorf("making the installation's folder: %w", err)
-		}
-	}
-	store := "  embedded: store"
-	if o.endpoint != "" {
-		store = "  endpoint: " + o.endpoint + "\n  access_key_file: access.key\n  secret_key_file: secret.key"
-		if o.region != "" {
-			store += "\n  region: " + o.region
 		}
 	}
 	for _, name := range o.packs {
@@ -131,11 +137,39 @@ func (a *app) initialise(ctx context.Context, dir string, o initOptions) error {
 			return err
 		}
 	}
+	if err := writeNew(path, o.configText()); err != nil {
+		return err
+	}
+	a.configPath = path
+	if err := a.createLog(ctx, o.origin); err != nil {
+		if !existed { // half an installation is none
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
+		if errors.Is(err, storage.ErrNotFound) {
+			err = fmt.Errorf("%w: make the bucket %s first, with object lock and so with versions, and call init again", err, o.logBucket)
+		}
+		if errors.Is(err, audit.ErrExists) {
+			err = fmt.Errorf("%w: the bucket %s is another installation's, whose log nobody else may write to: make a bucket of this one's own, and name it with --log-bucket", err, o.logBucket)
+		}
+		return err
+	}
+	return nil
+}
+
+// configText is the configuration of a new installation.
+func (o initOptions) configText() string {
+	store := "  embedded: store"
+	if o.endpoint != "" {
+		store = "  endpoint: " + o.endpoint + "\n  access_key_file: access.key\n  secret_key_file: secret.key"
+		if o.region != "" {
+			store += "\n  region: " + o.region
+		}
+	}
 	database := "catalog: catalog.db"
 	if o.catalog != "" {
 		database = fmt.Sprintf("catalog: %q\nsubject_keys: %q", o.catalog, o.subjectKeys)
 	}
-	text := fmt.Sprintf(configTemplate, store, database, o.origin)
+	text := fmt.Sprintf(configTemplate, store, database, o.logBucket, o.origin)
 	if o.lock != "" {
 		text = strings.Replace(text, "  # retain:", "  lock: "+o.lock+"\n  # retain:", 1)
 	}
@@ -147,20 +181,7 @@ func (a *app) initialise(ctx context.Context, dir string, o initOptions) error {
 	if slices.Contains(o.packs, "doorbell-events") {
 		text = strings.NewReplacer("  # events:", "  events:", "  #   motion:", "    motion:", "  #   app:   ", "    app:   ").Replace(text)
 	}
-	if err := writeNew(path, text); err != nil {
-		return err
-	}
-	a.configPath = path
-	if err := a.createLog(ctx, o.origin); err != nil {
-		if !existed { // half an installation is none
-			err = errors.Join(err, os.RemoveAll(dir))
-		}
-		if errors.Is(err, storage.ErrNotFound) {
-			err = fmt.Errorf("%w: make the bucket earshot-log first, with object lock and so with versions, and call init again", err)
-		}
-		return err
-	}
-	return nil
+	return text
 }
 
 func writeNew(path, text string) error {
@@ -189,6 +210,9 @@ func (a *app) createLog(ctx context.Context, origin string) error {
 	}
 	tiles, err := i.tiles(ctx)
 	if err != nil {
+		return err
+	}
+	if err := audit.Vacant(ctx, tiles); err != nil {
 		return err
 	}
 	if i.cfg.Log.Lock != "database" {

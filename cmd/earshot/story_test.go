@@ -33,9 +33,11 @@ func storyCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"holdid": take("HOLD", `(hold-[0-9a-f]+)`),
 		// fill makes the bucket and stores recordings of four people; listed prints its keys; rows prints an
 		// object without compression.
-		"fill":   inStore(fillStory),
-		"listed": inStore(listStory),
-		"rows":   inStore(rowsStory),
+		"fill": inStore(fillStory),
+		// endpoint starts a store that is nobody's own, with these buckets, for the rest of the script.
+		"endpoint": startEndpoint,
+		"listed":   inStore(listStory),
+		"rows":     inStore(rowsStory),
 	}
 }
 
@@ -49,6 +51,23 @@ func inStore(do func(ts *testscript.TestScript, s *storage.Store, args []string)
 		s, err := storage.Connect(storage.Options{Endpoint: server.Endpoint, Region: embedded.Region, AccessKey: server.AccessKey, SecretKey: server.SecretKey})
 		ts.Check(err)
 		ts.Check(do(ts, s, args))
+	}
+}
+
+func startEndpoint(ts *testscript.TestScript, _ bool, buckets []string) {
+	ctx := context.Background()
+	server, err := embedded.Start(ctx, ts.MkAbs("endpoint"), "store")
+	ts.Check(err)
+	ts.Defer(func() { _ = server.Close() })
+	s, err := storage.Connect(storage.Options{Endpoint: server.Endpoint, Region: embedded.Region, AccessKey: server.AccessKey, SecretKey: server.SecretKey})
+	ts.Check(err)
+	for _, b := range buckets {
+		ts.Check(s.MakeBucket(ctx, b, true, true))
+	}
+	for name, value := range map[string]string{
+		"ENDPOINT": server.Endpoint, "REGION": embedded.Region, "EARSHOT_ACCESS_KEY": server.AccessKey, "EARSHOT_SECRET_KEY": server.SecretKey,
+	} {
+		ts.Setenv(name, value)
 	}
 }
 
