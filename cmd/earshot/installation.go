@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"earshot"
@@ -206,6 +207,9 @@ func (a *app) openKeys(ctx context.Context, i *installation) (o audit.Options, e
 	if i.keys, err = audit.OpenShardKeys(i.cfg.Keys, i.keyDir()); err != nil {
 		return o, err
 	}
+	if err = i.checkName(ctx); err != nil {
+		return o, err
+	}
 	if i.subjects, err = catalog.OpenKeyRing(ctx, i.cfg.SubjectKeys, i.keys.KEK); err != nil {
 		return o, err
 	}
@@ -220,6 +224,26 @@ func (a *app) openKeys(ctx context.Context, i *installation) (o audit.Options, e
 		Tiles: tiles, Head: i.db.Head(), Signer: i.keys.Signer, Verifier: i.keys.Verifier, Former: i.keys.Former,
 		Trust: i.trust, Strict: i.cfg.Log.Strict, MaxUncosigned: i.cfg.Log.uncosigned, Lock: i.logLock(),
 	}, nil
+}
+
+// checkName holds the names of the log's keys against the configuration and the catalog: with the keys of another
+// installation, as in a copied folder, we would write to its log. log.origin may name any shard, not only the first.
+func (i *installation) checkName(ctx context.Context) error {
+	name := i.keys.Signer.Name()
+	if i.shard.N > 0 && name != i.shard.Origin {
+		return fmt.Errorf("the key in %s is of the log %q, and the catalog's current shard is %q: these keys belong to another installation, or are of another year", i.keyDir(), name, i.shard.Origin)
+	}
+	if i.cfg.Log.Origin == name {
+		return nil
+	}
+	closed, err := i.db.Closed(ctx)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(closed, func(s catalog.Shard) bool { return s.Origin == i.cfg.Log.Origin }) {
+		return nil
+	}
+	return fmt.Errorf("log.origin is %q, and the key in %s is of the log %q: a log keeps its name; if this folder is a copy, make an installation of its own with earshot init --origin %s", i.cfg.Log.Origin, i.keyDir(), name, i.cfg.Log.Origin)
 }
 
 // trust is the policy on whose signatures are believed, with the keys that we know to be ours.

@@ -77,32 +77,6 @@ func (a *app) ofTenant(s *Site, name string) (*app, error) {
 	return &one, nil
 }
 
-// apart makes sure that no two tenants share what must be each one's own: a shared catalog or log would
-// let one tenant's policies reach the other's recordings.
-func (a *app) apart(s *Site) error {
-	seen := map[string]string{}
-	for _, name := range s.names() {
-		one, err := a.ofTenant(s, name)
-		if err != nil {
-			return err
-		}
-		c, err := one.config()
-		if err != nil {
-			continue // it cannot be opened; the others are none the worse for it
-		}
-		for what, value := range map[string]string{"catalog": c.Catalog, "keys": c.Keys, "subject_keys": c.SubjectKeys, "log.origin": c.Log.Origin, "policies": c.Policies, "store.embedded": c.Store.Embedded} {
-			if value == "" {
-				continue
-			}
-			if other := seen[what+"\n"+value]; other != "" {
-				return fmt.Errorf("tenants %s and %s have the same %s (%s): each needs its own", other, name, what, value)
-			}
-			seen[what+"\n"+value] = name
-		}
-	}
-	return nil
-}
-
 // each does something for every tenant of a site. One that fails does not stop the others; the worst
 // exit status is that of all.
 func (a *app) each(s *Site, do func(one *app, name string) error) error {

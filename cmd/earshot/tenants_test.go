@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -47,5 +48,48 @@ func TestTenantsHaveSecretsOfTheirOwn(t *testing.T) {
 	mixed := Config{ofMany: true, Store: StoreConfig{AccessKey: own, SecretKeyFile: file}}
 	if access, secret, err := mixed.credentials(); access != own || secret != own || err != nil {
 		t.Errorf("with the access key in the configuration: %q and %q, %v", access, secret, err)
+	}
+}
+
+// TestTenantsShareNothing: what is the same thing in other words is the same thing.
+func TestTenantsShareNothing(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Symlink(dir, filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		one, other string
+		same       bool
+	}{
+		"aliases":  {"postgres://a@localhost/db", "postgresql://b:secret@127.0.0.1:5432/db?sslmode=disable", true},
+		"six":      {"postgres://a@[::1]/db", "postgres://a@LOCALHOST/db?search_path=public", true},
+		"socket":   {"postgres:///db?host=/var/run/postgresql", "postgres://127.0.0.1/db", true},
+		"several":  {"postgres://x,y/db", "postgres://y/db", true},
+		"database": {"postgres://localhost/db", "postgres://localhost/other", false},
+		"schema":   {"postgres://localhost/db?search_path=a", "postgres://localhost/db?search_path=b", false},
+		"host":     {"postgres://x/db", "postgres://y/db", false},
+		"port":     {"postgres://x/db", "postgres://x:5433/db", false},
+		"link":     {filepath.Join(dir, "a.db"), filepath.Join(dir, "link", "a.db"), true},
+		"files":    {filepath.Join(dir, "a.db"), filepath.Join(dir, "b.db"), false},
+	} {
+		one, other := ofDatabase("catalog", c.one), ofDatabase("catalog", c.other)
+		same := slices.ContainsFunc(one.places, func(p string) bool { return slices.Contains(other.places, p) })
+		if same != c.same {
+			t.Errorf("%s: %v and %v: the same is %t", name, one.places, other.places, same)
+		}
+		if strings.Contains(other.shown, "secret") {
+			t.Errorf("%s: a password is shown: %s", name, other.shown)
+		}
+	}
+	for _, same := range [][2]string{
+		{"http://localhost:9000", "https://[::1]:9000/"}, {"https://S3.example.org", "https://s3.example.org.:443"},
+		{"https://s3.amazonaws.com", "https://s3.eu-central-1.amazonaws.com"},
+	} {
+		if hostOf(same[0]) != hostOf(same[1]) {
+			t.Errorf("%s is not %s: %s, %s", same[0], same[1], hostOf(same[0]), hostOf(same[1]))
+		}
+	}
+	if hostOf("http://a:9000") == hostOf("http://b:9000") {
+		t.Error("two hosts are one")
 	}
 }
