@@ -20,6 +20,7 @@ type Applied struct {
 	Skipped    int         `json:"skipped"`
 	Failed     int         `json:"failed"`
 	Unfinished int         `json:"unfinished"` // intents without outcome: the store did not answer
+	Planned    int         `json:"planned"`    // not begun
 	BytesFreed int64       `json:"bytes_freed"`
 }
 
@@ -235,6 +236,7 @@ func (r *Runner) summary(ctx context.Context, run earshot.Run) (Applied, error) 
 			case earshot.ActionIntended:
 				out.Unfinished++
 			case earshot.ActionPlanned:
+				out.Planned++
 			}
 		}
 		if len(page) < 1000 {

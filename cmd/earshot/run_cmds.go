@@ -215,22 +215,39 @@ action; apply again goes on.`, cobra.ExactArgs(1),
 				return err
 			}
 			defer i.close()
-			done, err := i.runner.Apply(cmd.Context(), earshot.RunID(args[0]))
-			if done.Run.ID != "" && done.Run.State != "" {
-				if emitErr := a.emit(done, func(w io.Writer) { printApplied(w, done) }); emitErr != nil {
-					return emitErr
-				}
-			}
-			if err == nil && done.Failed > 0 {
-				err = fmt.Errorf("%w: %d action(s) failed; earshot show %s says why", errPartly, done.Failed, args[0])
-			}
-			return err
+			return a.apply(cmd.Context(), i, earshot.RunID(args[0]))
 		})
 }
 
+// apply carries a run out, and says what it leaves when it is stopped.
+func (a *app) apply(ctx context.Context, i *installation, id earshot.RunID) error {
+	done, err := i.runner.Apply(ctx, id)
+	if done.Run.ID != "" && done.Run.State != "" {
+		if emitErr := a.emit(done, func(w io.Writer) { printApplied(w, done) }); emitErr != nil {
+			return emitErr
+		}
+	}
+	if err == nil && done.Failed > 0 {
+		return fmt.Errorf("%w: %d action(s) failed; earshot show %s says why", errPartly, done.Failed, id)
+	}
+	if ctx.Err() == nil || err == nil {
+		return err
+	}
+	a.logger().DebugContext(ctx, "stopped", "run", id, "err", err)
+	left, countErr := i.left(context.WithoutCancel(ctx), id)
+	if countErr != nil {
+		return errors.Join(err, countErr)
+	}
+	return fmt.Errorf("%w: stopped; %d action(s) are left: earshot apply %s goes on with it", errPartly, left, id)
+}
+
 func printApplied(w io.Writer, d retention.Applied) {
-	fmt.Fprintf(w, "run %s (%s): %d deleted, %d redacted, %d skipped, %d failed, %d unfinished; %s freed\n",
-		d.Run.ID, d.Run.State, d.Deleted, d.Redacted, d.Skipped, d.Failed, d.Unfinished, bytesText(d.BytesFreed))
+	left := ""
+	if d.Planned > 0 {
+		left = fmt.Sprintf(", %d not begun", d.Planned)
+	}
+	fmt.Fprintf(w, "run %s (%s): %d deleted, %d redacted, %d skipped, %d failed, %d unfinished%s; %s freed\n",
+		d.Run.ID, d.Run.State, d.Deleted, d.Redacted, d.Skipped, d.Failed, d.Unfinished, left, bytesText(d.BytesFreed))
 }
 
 func bytesText(n int64) string {

@@ -22,6 +22,7 @@ type standing struct {
 	Failing    int              `json:"recordings_failing"` // tried again by themselves
 	Blocked    int              `json:"recordings_blocked"` // see earshot attention list
 	Waiting    int              `json:"runs_waiting_for_approval"`
+	Stalled    []stalledRun     `json:"runs_stalled,omitempty"`
 	Policies   []policyStanding `json:"policies"`
 }
 
@@ -36,8 +37,8 @@ func newStatus(a *app) *cobra.Command {
 	var grace string
 	c := command("status", "Tell whether everything has happened that should have by now",
 		`A dead man's switch for a monitor: the exit status is 3 if a policy has not run when its schedule said, if recordings
-have waited for a plan for longer than two days, if one is blocked since it failed again and again, or if a data subject's request is beyond its deadline. Runs by hand
-count. The same figures are metrics of earshot serve (earshot_requests_overdue, earshot_recordings_overdue,
+have waited for a plan for longer than two days, if one is blocked since it failed again and again, if a data subject's request is beyond its deadline, or if nothing of a
+run that was begun has moved for five minutes and nobody works on it. Runs by hand count. The same figures are metrics of earshot serve (earshot_requests_overdue, earshot_recordings_overdue,
 earshot_policy_last_run_timestamp_seconds).`, cobra.NoArgs,
 		func(cmd *cobra.Command, _ []string) error {
 			late, err := policies.ParseLength(grace)
@@ -91,6 +92,9 @@ func (i *installation) standing(ctx context.Context, now time.Time, grace time.D
 		return out, err
 	}
 	out.Unfinished = len(open)
+	if out.Stalled, err = i.stalled(ctx, now, open); err != nil {
+		return out, err
+	}
 	if out.Failing, out.Blocked, err = i.db.Troubled(ctx); err != nil {
 		return out, err
 	}
@@ -142,6 +146,7 @@ func (s standing) err() error {
 	add(s.Requests, "request(s) beyond their deadline")
 	add(s.Recordings, "recording(s) overdue")
 	add(s.Blocked, "recording(s) blocked (earshot attention list)")
+	add(len(s.Stalled), "run(s) that nobody works on")
 	late := 0
 	for _, p := range s.Policies {
 		if p.Late {
@@ -167,6 +172,9 @@ func printStanding(w io.Writer, s standing) {
 			state = "has not had its time yet"
 		}
 		fmt.Fprintf(w, "%-28s last run %s, %s\n", p.Policy, last, state)
+	}
+	for _, r := range s.Stalled {
+		fmt.Fprintf(w, "run %s was begun and nobody works on it since %s; %d action(s) are left: earshot apply %s\n", r.Run, r.Since.UTC().Format("2006-01-02 15:04"), r.Left, r.Run)
 	}
 	if s.Failing+s.Blocked > 0 {
 		fmt.Fprintf(w, "%d recording(s) failed and are tried again, %d are blocked: earshot attention list\n", s.Failing, s.Blocked)
