@@ -15,7 +15,7 @@ import (
 // where the store says so, or takes longer and longer to answer.
 type PaceConfig struct {
 	Requests  float64 `yaml:"requests"`  // a second, at most; default: no bound
-	Bandwidth string  `yaml:"bandwidth"` // bytes a second in both directions, such as 20MB; default: no bound
+	Bandwidth string  `yaml:"bandwidth"` // bytes a second in both directions, such as 20MB, at least 64KiB; default: no bound
 	// Quiet are hours in which others need the store.
 	Quiet []QuietConfig `yaml:"quiet"`
 }
@@ -37,7 +37,7 @@ func (p *PaceConfig) check() error {
 	if p.Requests < 0 {
 		return fmt.Errorf("store.pace.requests: %g is negative", p.Requests)
 	}
-	if _, err := parseBytes(p.Bandwidth); err != nil {
+	if err := checkBandwidth(p.Bandwidth); err != nil {
 		return fmt.Errorf("store.pace.bandwidth: %w", err)
 	}
 	for i := range p.Quiet {
@@ -123,6 +123,22 @@ func (p PaceConfig) bounded() bool {
 func (p PaceConfig) pace() storage.Pace {
 	bytes, _ := parseBytes(p.Bandwidth) // was checked
 	return storage.Pace{Requests: p.Requests, Bandwidth: bytes, Slow: p.slow}
+}
+
+// leastBandwidth is what a listing of a thousand keys needs to come within seconds.
+const leastBandwidth = 64 << 10
+
+// checkBandwidth refuses what would bring everything to a standstill, as a number without its unit does.
+func checkBandwidth(s string) error {
+	n, err := parseBytes(s)
+	if err != nil || s == "" || n >= leastBandwidth {
+		return err
+	}
+	meant := ""
+	if digits := strings.TrimSpace(strings.TrimSuffix(s, "B")); strings.Trim(digits, "0123456789.") == "" {
+		meant = fmt.Sprintf("; did you mean %sMB?", digits)
+	}
+	return fmt.Errorf("%q is %d bytes a second, with which nothing gets on: give at least 64KiB, with its unit, such as 500kB or 20MB%s", s, n, meant)
 }
 
 var errBytes = errors.New("not a number of bytes such as 500000, 500kB, 20MB, 1GB or 16MiB")

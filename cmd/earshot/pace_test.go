@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -54,6 +55,8 @@ func TestWhatIsNoPaceIsRefused(t *testing.T) {
 		"negative":     {Requests: -1},
 		"noBytes":      {Bandwidth: "fast"},
 		"zeroBytes":    {Bandwidth: "0MB"},
+		"noUnit":       {Bandwidth: "20"},
+		"tooLittle":    {Bandwidth: "65535"},
 		"noHours":      {Quiet: []QuietConfig{{}}},
 		"hourOf25":     {Quiet: []QuietConfig{{Hours: "07:00-25:00"}}},
 		"wholeDay":     {Quiet: []QuietConfig{{Hours: "07:00-07:00"}}},
@@ -62,6 +65,16 @@ func TestWhatIsNoPaceIsRefused(t *testing.T) {
 	} {
 		if err := p.check(); err == nil {
 			t.Errorf("%s: it was taken", name)
+		}
+	}
+	for text, want := range map[string]string{"20": "did you mean 20MB?", "20B": "did you mean 20MB?", "20kB": "at least 64KiB"} {
+		if err := checkBandwidth(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+	for _, text := range []string{"", "65536", "64KiB", "20MB"} {
+		if err := checkBandwidth(text); err != nil {
+			t.Error(err)
 		}
 	}
 	if n, err := parseBytes("1.5MiB"); n != 3<<19 || err != nil {
