@@ -132,7 +132,7 @@ Data goes to stdout, everything else to stderr; --json gives JSON Lines.` + "\n"
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
 	root.AddCommand(
 		newDemo(a), newInit(a), newServe(a), newWorker(a), newQueue(a), newScan(a), newPlan(a), newShow(a), newApprove(a), newApply(a),
-		newInspect(a), newRedact(a), newWakeword(a), newEventlog(a), newPolicy(a), newHold(a), newSubject(a), newAudit(a), newDoctor(a), newStatus(a), newAttention(a), newTenants(a), newVersion(a), newStore(),
+		newInspect(a), newRedact(a), newWakeword(a), newEventlog(a), newPolicy(a), newHold(a), newSubject(a), newAudit(a), newDoctor(a), newStatus(a), newAttention(a), newTenants(a), newBackup(a), newVersion(a), newStore(),
 	)
 	return root
 }
