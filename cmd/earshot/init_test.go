@@ -26,7 +26,7 @@ func TestInitLeavesNoTables(t *testing.T) {
 		t.Fatal(err)
 	}
 	server := storagetest.Embedded(t)
-	siteOn(t, server, initOptions{}, scalePolicy)
+	siteOn(t, server, initOptions{logBucket: "taken-log"}, scalePolicy) // others use this server too
 	store, err := storage.Connect(server)
 	if err != nil {
 		t.Fatal(err)
@@ -36,7 +36,7 @@ func TestInitLeavesNoTables(t *testing.T) {
 	}
 	a := &app{in: strings.NewReader(""), out: discard{}, err: discard{}, as: "planner"}
 	dir := filepath.Join(t.TempDir(), "second")
-	o := initOptions{deaf: true, endpoint: server.Endpoint, bucket: "voice", origin: "example.org/second", catalog: catalogURL, subjectKeys: keysURL, packs: []string{"voice-assistant"}}
+	o := initOptions{deaf: true, endpoint: server.Endpoint, bucket: "voice", origin: "example.org/second", logBucket: "taken-log", catalog: catalogURL, subjectKeys: keysURL, packs: []string{"voice-assistant"}}
 	if err := a.initialise(ctx, dir, o); !errors.Is(err, audit.ErrExists) || !strings.Contains(err.Error(), "--log-bucket") {
 		t.Fatalf("on the bucket of another log: %v", err)
 	}

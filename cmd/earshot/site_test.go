@@ -19,7 +19,10 @@ func siteOn(t *testing.T, server storage.Options, o initOptions, policy string) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, locked := range map[string]bool{"earshot-log": true, "voice": false} {
+	if o.logBucket == "" {
+		o.logBucket = defaultLogBucket
+	}
+	for name, locked := range map[string]bool{o.logBucket: true, "voice": false} {
 		if err := store.MakeBucket(t.Context(), name, true, locked); err != nil {
 			t.Fatal(err)
 		}
