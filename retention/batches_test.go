@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"earshot"
 	"earshot/internal/fault"
@@ -24,14 +26,18 @@ func large(t *testing.T) (w *world, deletes, redacts int) {
 	return w, deletes, redacts
 }
 
-// TestBatchesGoSideBySide applies a run of several batches.
+// TestBatchesGoSideBySide applies a run of several batches, the first of which does not get on before another is announced.
 func TestBatchesGoSideBySide(t *testing.T) {
 	w, deletes, redacts := large(t)
-	p, err := w.start(fault.With(func(_ int, what string) fault.Verdict {
-		if strings.HasPrefix(what, "POST ") && strings.Contains(what, "delete") {
-			return fault.Slow // so that there is time for another batch
+	var p *process
+	var run atomic.Pointer[earshot.RunID]
+	var first sync.Once
+	announced := 0
+	p, err := w.start(fault.Stepped(func(what string) (fault.Verdict, bool) {
+		if id := run.Load(); id != nil && strings.HasPrefix(what, "POST ") && strings.Contains(what, "delete") {
+			first.Do(func() { announced = p.awaitAnnounced(*id, 1000) })
 		}
-		return fault.Pass
+		return fault.Pass, false
 	}))
 	if err != nil {
 		t.Fatal(err)
@@ -41,6 +47,7 @@ func TestBatchesGoSideBySide(t *testing.T) {
 	if err != nil || planned.Deletes != deletes || planned.Redacts != redacts {
 		t.Fatalf("%+v, %v", planned, err)
 	}
+	run.Store(&planned.Run.ID)
 	done, err := p.runner.Apply(t.Context(), planned.Run.ID)
 	if err != nil || done.Run.State != earshot.RunDone || done.Deleted != deletes || done.Redacted != redacts || done.Unfinished+done.Skipped+done.Failed > 0 {
 		t.Fatalf("%+v, %v", done, err)
@@ -54,6 +61,22 @@ func TestBatchesGoSideBySide(t *testing.T) {
 	if r := w.verified(); n > 0 || r.Open != 0 || int(r.Intents) != deletes+redacts {
 		t.Errorf("%d are left; the log has %d intents, %d open", n, r.Intents, r.Open)
 	}
+	if announced <= 1000 {
+		t.Errorf("%d were announced at a time: one batch goes after the other", announced)
+	}
+}
+
+// awaitAnnounced waits until more than so many actions are announced and have no outcome, and returns how many are; what one
+// batch has at most is never enough, so that it gives up after a while.
+func (p *process) awaitAnnounced(run earshot.RunID, most int) (n int) {
+	for until := time.Now().Add(20 * time.Second); n <= most && time.Now().Before(until); time.Sleep(20 * time.Millisecond) {
+		counts, err := p.db.Progress(context.Background(), run)
+		if err != nil {
+			p.w.tb.Error(err)
+		}
+		n = counts[earshot.ActionIntended]
+	}
+	return n
 }
 
 // TestBatchesThatAreInterruptedGoOn ends a run while two batches are under way.
