@@ -67,9 +67,9 @@ func testDue(t *testing.T, db *catalog.DB) {
 	}
 }
 
-// testDueOfManyDigests decides most rows by one policy, some by another, and asks what a third must look at.
-func testDueOfManyDigests(t *testing.T, db *catalog.DB) {
-	const n = 6_000
+// manyDigests decides most of n rows by one policy, some by another, leaves some new, and makes the last due at once.
+func manyDigests(t *testing.T, db *catalog.DB, n int) {
+	t.Helper()
 	page := catalog.Page{Bucket: "b", Prefix: "c/", Last: true}
 	for i := range n {
 		r := rec(fmt.Sprintf("c/%05d", i), "e")
@@ -93,9 +93,15 @@ func testDueOfManyDigests(t *testing.T, db *catalog.DB) {
 	if err := db.Foresee(t.Context(), fs); err != nil {
 		t.Fatal(err)
 	}
-	if err := db.PutSubject(t.Context(), earshot.Subject{ID: "s1"}); err != nil { // that recording is due at once
+	if err := db.PutSubject(t.Context(), earshot.Subject{ID: "s1"}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// testDueOfManyDigests asks what a third policy must look at where most rows were decided by one, some by another.
+func testDueOfManyDigests(t *testing.T, db *catalog.DB) {
+	const n = 6_000
+	manyDigests(t, db, n)
 	seen, last, behind := map[string]int{}, "", 0
 	var batch, unread []catalog.Foresight
 	write := func() {
